@@ -1,0 +1,26 @@
+"""levlib: kernels, ridge leverage, and the random features drawn from it (Lee, Shen, Song, Wang and Yu 2020)."""
+
+from levlib import data
+from levlib.features import modified_features, required_features, sandwich_epsilon, sandwich_spectrum
+from levlib.kernels import NTK, Gaussian, Kernel
+from levlib.krr import NormalEquations, solve_krr
+from levlib.leverage import RidgeLeverage, leverage_arcs, leverage_grid, statistical_dimension
+from levlib.sampling import Draw, sample, sample_prior
+from levlib.verify import Interval, slope, success_rate
+
+_EXPLORE = ("Explorer", "Panel", "Slider", "Table")
+
+__all__ = [
+    "NTK", "Draw", "Gaussian", "Interval", "Kernel", "NormalEquations", "RidgeLeverage", "data", "leverage_arcs",
+    "leverage_grid", "modified_features", "required_features", "sample", "sample_prior", "sandwich_epsilon",
+    "sandwich_spectrum", "slope", "solve_krr", "statistical_dimension", "success_rate", *_EXPLORE,
+]  # fmt: skip
+
+
+def __getattr__(name: str):
+    # explorers draw: they are imported on first use, so that the mathematics needs neither Jupyter nor Altair
+    if name in _EXPLORE:
+        from levlib import explore
+
+        return getattr(explore, name)
+    raise AttributeError(f"module 'levlib' has no attribute {name!r}")

@@ -1,0 +1,123 @@
+"""The door: every array, number and generator that enters levlib is checked here, before work starts."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def as_tensor(value, name: str, ndim: int | tuple[int, ...], like: Tensor | None = None) -> Tensor:
+    """Return `value` as a finite floating (or complex) tensor with one of the given numbers of dimensions.
+
+    NumPy arrays and lists are taken, integers become float64, and float32 stays float32 unless `like` is given: then
+    a real tensor follows the dtype of `like`. Raises TypeError where `value` is no array of numbers; ValueError where
+    it has the wrong number of dimensions, is empty, holds NaN or infinity, or lies on another device than `like`.
+    Cost: one pass over the numbers.
+
+    >>> as_tensor([[1, 2]], "X", 2)
+    tensor([[1., 2.]], dtype=torch.float64)
+    """
+    if not isinstance(value, Tensor):
+        try:
+            value = torch.as_tensor(np.asarray(value))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name} must be a tensor or an array of numbers, got {type(value).__name__}") from error
+    if value.dtype == torch.bool or not (value.is_floating_point() or value.is_complex()):
+        value = value.to(torch.float64)
+    allowed = (ndim,) if isinstance(ndim, int) else ndim
+    if value.ndim not in allowed:
+        expected = " or ".join(map(str, allowed))
+        hint = f"; write {name}[:, None] for points on a line" if value.ndim == 1 and 2 in allowed else ""
+        raise ValueError(f"{name} must have {expected} dimensions, got shape {tuple(value.shape)}{hint}")
+    if value.numel() == 0:
+        raise ValueError(f"{name} is empty: got shape {tuple(value.shape)}")
+    if like is not None and value.device != like.device:
+        raise ValueError(
+            f"{name} is on {value.device} but the data is on {like.device}; move one of them with .to(...)"
+        )
+    if not torch.isfinite(value).all():
+        raise ValueError(f"{name} holds NaN or infinity; remove or impute those entries first")
+    if like is not None and not value.is_complex():
+        value = value.to(like.real.dtype)
+    return value
+
+
+def as_points(value, name: str, d: int | None = None, like: Tensor | None = None) -> Tensor:
+    """Return points as a real tensor of shape (n, d), checked; ValueError also where d is not the one expected."""
+    points = as_tensor(value, name, 2, like)
+    if points.is_complex():
+        raise TypeError(f"{name} must be real, got {points.dtype}")
+    if d is not None and points.shape[1] != d:
+        raise ValueError(f"{name} must have {d} columns to match the data, got {points.shape[1]}")
+    return points
+
+
+def as_square(value, name: str, like: Tensor | None = None) -> Tensor:
+    """Return a kernel matrix as a real symmetric tensor of shape (n, n); ValueError where it is not one."""
+    matrix = as_points(value, name, like=like)
+    if matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{name} must be square, got shape {tuple(matrix.shape)}")
+    scale = float(matrix.detach().abs().max())
+    if float((matrix - matrix.T).detach().abs().max()) > 1e3 * torch.finfo(matrix.dtype).eps * scale:
+        raise ValueError(f"{name} must be symmetric; pass (K + K.T) / 2 if the difference is rounding alone")
+    return matrix
+
+
+def as_positive(value, name: str, at_most: float = math.inf) -> float:
+    """Return `value` as a float in (0, at_most]; TypeError where it is no number, ValueError outside the range."""
+    if isinstance(value, bool | np.bool_ | str | bytes | complex):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from error
+    if not 0 < number <= at_most or math.isinf(number):
+        bound = "positive and finite" if math.isinf(at_most) else f"in (0, {at_most:g}]"
+        raise ValueError(f"{name} must be {bound}, got {number:g}")
+    return number
+
+
+def as_count(value, name: str, least: int = 1) -> int:
+    """Return `value` as an int of at least `least`; TypeError where it is no integer, ValueError where too small."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def as_generator(value) -> torch.Generator:
+    """Return the generator, or raise TypeError that says how to make one: levlib has no default and no global seed."""
+    if not isinstance(value, torch.Generator):
+        raise TypeError(
+            f"generator must be a torch.Generator, got {type(value).__name__}; "
+            "make one with torch.Generator().manual_seed(0)"
+        )
+    return value
+
+
+def cholesky(matrix: Tensor, what: str) -> Tensor:
+    """Return the lower Cholesky factor of a symmetric (n, n) matrix, or raise ValueError: nothing is jittered.
+
+    Cost: n^3 / 3 multiply-adds.
+    """
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    if int(info):
+        raise ValueError(
+            f"{what} is not positive definite in {matrix.dtype} (leading minor {int(info)}); "
+            "use float64 or a larger lam"
+        )
+    return factor
+
+
+def blocks(count: int, bytes_each: int, budget: int) -> Iterator[slice]:
+    """Cut range(count) into slices that need at most `budget` bytes each, and at least one item.
+
+    >>> list(blocks(5, 8, 16))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(1, budget // max(1, bytes_each))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))

@@ -1,0 +1,112 @@
+"""The door: calls that must fail before work starts, each with the error and the words that it must say."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import levlib as lv
+from tests.oracles import generator
+
+X = torch.eye(3, dtype=torch.float64)
+K = lv.NTK().gram(X)
+NAN = torch.full((3, 3), float("nan"))
+LEV = lv.RidgeLeverage(lv.NTK(), X, 0.1)
+PLANE = lv.RidgeLeverage(lv.NTK(), torch.eye(2), 0.1)
+g = generator()
+
+CALLS = [
+    # points
+    (lambda: lv.NTK().gram(NAN), ValueError, "X holds NaN"),
+    (lambda: lv.NTK().gram(torch.zeros(0, 3)), ValueError, "X is empty"),
+    (lambda: lv.NTK().gram([1.0, 2.0]), ValueError, "write X[:, None]"),
+    (lambda: lv.NTK().gram("points"), TypeError, "X must be a tensor or an array"),
+    (lambda: lv.NTK().gram([[1.0], [1.0, 2.0]]), TypeError, "X must be a tensor or an array"),
+    (lambda: lv.NTK().gram(X, torch.eye(2)), ValueError, "Z must have 3 columns"),
+    (lambda: lv.NTK().gram(X * 1j), TypeError, "X must be real"),
+    (lambda: lv.NTK().gram(X, X.to("meta")), ValueError, "move one of them with .to(...)"),
+    (lambda: lv.NTK().features(X, torch.eye(2)), ValueError, "W must have 3 columns"),
+    (lambda: lv.Gaussian(1.0).features(X, NAN), ValueError, "W holds NaN"),
+    # kernels
+    (lambda: lv.Gaussian(0.0), ValueError, "lengthscale must be positive"),
+    (lambda: lv.Gaussian(-1), ValueError, "lengthscale must be positive"),
+    (lambda: lv.Gaussian(float("inf")), ValueError, "lengthscale must be positive and finite"),
+    (lambda: lv.Gaussian("wide"), TypeError, "lengthscale must be a number"),
+    (lambda: lv.Gaussian(1.0, form="phase"), ValueError, "form must be"),
+    (lambda: lv.NTK().sample(0, 2, generator=g), ValueError, "m must be at least 1"),
+    (lambda: lv.NTK().sample(2, 0, generator=g), ValueError, "d must be at least 1"),
+    (lambda: lv.NTK().sample(2.5, 2, generator=g), TypeError, "m must be an integer"),
+    (lambda: lv.NTK().sample(2, 2, generator=0), TypeError, "torch.Generator().manual_seed(0)"),
+    # leverage
+    (lambda: lv.RidgeLeverage("ntk", X, 0.1), TypeError, "kernel must be a levlib Kernel"),
+    (lambda: lv.RidgeLeverage(lv.NTK(), X, 0.0), ValueError, "lam must be positive"),
+    (lambda: lv.RidgeLeverage(lv.NTK(), X, float("nan")), ValueError, "lam must be positive"),
+    (lambda: lv.RidgeLeverage(lv.NTK(), X, None), TypeError, "lam must be a number"),
+    (lambda: LEV(torch.eye(2)), ValueError, "W must have 3 columns"),
+    (lambda: lv.statistical_dimension(K, -1), ValueError, "lam must be positive"),
+    (lambda: lv.statistical_dimension(torch.ones(2, 3), 1), ValueError, "K must be square"),
+    (lambda: lv.statistical_dimension([[1.0, 2.0], [0.0, 1.0]], 1), ValueError, "K must be symmetric"),
+    (lambda: lv.leverage_arcs(LEV), ValueError, "arcs need the NTK on data in the plane"),
+    (lambda: lv.leverage_grid(PLANE), ValueError, "the grid needs a Gaussian kernel on a line"),
+    # sampling
+    (lambda: lv.sample(LEV, 5, method="best", generator=g), ValueError, "method must be one of"),
+    (lambda: lv.sample(LEV, 5, method="arcs", generator=g), ValueError, "arcs need the NTK"),
+    (lambda: lv.sample(PLANE, 0, method="arcs", generator=g), ValueError, "m must be at least 1"),
+    (lambda: lv.sample(PLANE, 5, method="arcs", mix=1.0, generator=g), ValueError, "mix must be a number in [0, 1)"),
+    (lambda: lv.sample(PLANE, 5, method="arcs", mix="half", generator=g), ValueError, "mix must be a number in [0, 1)"),
+    (lambda: lv.sample(PLANE, 5, method="arcs", pool=9, generator=g), ValueError, "pool goes with"),
+    (lambda: lv.sample(PLANE, 5, method="pool", pool=4, generator=g), ValueError, "pool must be at least 5"),
+    (lambda: lv.sample(PLANE, 5, method="arcs", generator=None), TypeError, "generator must be a torch.Generator"),
+    (lambda: lv.sample_prior(lv.NTK(), -1, 2, generator=g), ValueError, "m must be at least 1"),
+    # features
+    (lambda: lv.modified_features(lv.NTK(), X, lv.Draw(X, torch.full((3,), torch.inf))), ValueError, "draw.ratio holds"),
+    (lambda: lv.modified_features(lv.NTK(), X, lv.Draw(torch.eye(2), torch.ones(2))), ValueError, "W must have 3 columns"),
+    (lambda: lv.sandwich_epsilon(torch.ones(2, 4), K, 0.1), ValueError, "one row for each point"),
+    (lambda: lv.sandwich_epsilon(X, K, 0), ValueError, "lam must be positive"),
+    (lambda: lv.required_features(0.6, 0.1, 5, 5), ValueError, "epsilon must be in (0, 0.5]"),
+    (lambda: lv.required_features(0.5, 0, 5, 5), ValueError, "delta must be in (0, 1]"),
+    (lambda: lv.required_features(0.5, 0.1, 4, 5), ValueError, "s_q must be at least s_lam"),
+    # ridge regression
+    (lambda: lv.solve_krr(K, [1.0, 2.0], 0.1), ValueError, "Y must have one row for each of the 3 points"),
+    (lambda: lv.solve_krr(K, [1.0, 2.0, np.nan], 0.1), ValueError, "Y holds NaN"),
+    (lambda: lv.solve_krr(K, torch.ones(3), 0), ValueError, "lam must be positive"),
+    (lambda: lv.NormalEquations().solve(0.1), ValueError, "call update with at least one chunk"),
+    (lambda: lv.NormalEquations().update(X, [1.0]), ValueError, "as many rows"),
+    (lambda: lv.NormalEquations().merge(3), TypeError, "other must be NormalEquations"),
+    # verification
+    (lambda: lv.success_rate(3, 2), ValueError, "successes must be at most trials"),
+    (lambda: lv.success_rate(-1, 2), ValueError, "successes must be at least 0"),
+    (lambda: lv.slope([1.0, 2.0], [[1.0, 0.0]], generator=g), ValueError, "errors must be positive"),
+    (lambda: lv.slope([1.0], [[1.0]], generator=g), ValueError, "at least two"),
+    # data
+    (lambda: lv.data.sphere(0, 2, generator=g), ValueError, "n must be at least 1"),
+    (lambda: lv.data.close_pair(5, 1, 0.1, generator=g), ValueError, "d must be at least 2"),
+    (lambda: lv.data.close_pair(5, 2, 4.0, generator=g), ValueError, "delta must be in"),
+    (lambda: lv.data.bumpy(1, generator=g), ValueError, "n must be at least 2"),
+    (lambda: lv.data.bumpy(9, -0.1, generator=g), ValueError, "noise must be a number >= 0"),
+    (lambda: lv.data.clustered_circle(5, 5, 0, generator=g), ValueError, "width must be in"),
+    (lambda: lv.nothing, AttributeError, "no attribute 'nothing'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call, error, words", CALLS, ids=[f"{i}-{c[2][:30]}" for i, c in enumerate(CALLS)])
+def test_bad_input(call, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        call()
+
+
+def test_single_precision_that_runs_out_says_so():
+    X = torch.ones(50, 1) + 1e-7 * torch.arange(50)[:, None]
+    with pytest.raises(ValueError, match="use float64 or a larger lam"):
+        lv.RidgeLeverage(lv.Gaussian(1.0), X.float(), 1e-12)
+
+
+def test_importing_levlib_needs_neither_jupyter_nor_pictures():
+    import subprocess
+    import sys
+
+    code = "import sys, levlib; print(sorted({'altair', 'anywidget', 'IPython', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
