@@ -1,4 +1,4 @@
-"""Kernels: closed forms against quadrature, against the mean of their features, and against high-precision arithmetic."""
+"""Kernels: closed forms against quadrature, the mean of their features, and high-precision arithmetic."""
 
 import math
 

@@ -1,5 +1,7 @@
 """Ridge regression: exact, by features, in chunks; against scikit-learn and against itself in dual form."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -32,7 +34,7 @@ def test_any_chunking_and_merge_order_is_the_same(cuts, order):
     Psi, Y = random_points(60, 8), random_points(60, 2, seed=1)
     whole = lv.NormalEquations().update(Psi, Y)
     edges = [0, *sorted(cuts), 60]
-    parts = [lv.NormalEquations().update(Psi[a:b], Y[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [lv.NormalEquations().update(Psi[a:b], Y[a:b]) for a, b in itertools.pairwise(edges)]
     order.shuffle(parts)
     total = lv.NormalEquations()
     for part in parts:
@@ -56,7 +58,7 @@ def test_complex_features_predict_what_real_pairs_do():
     for form in ("pair", "complex"):
         Psi = lv.modified_features(lv.Gaussian(0.1, form), X, draw)
         K = (Psi @ Psi.mH).real
-        fits.append((K @ lv.solve_krr(K, f, 0.1)))
+        fits.append(K @ lv.solve_krr(K, f, 0.1))
     assert torch.allclose(*fits, atol=1e-10)
     complex_features = lv.modified_features(lv.Gaussian(0.1, "complex"), X, draw)
     beta = lv.NormalEquations().update(complex_features, f).solve(0.1)

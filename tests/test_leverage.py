@@ -8,7 +8,6 @@ import torch
 import levlib as lv
 from tests.oracles import generator, leverage_by_definition, random_points
 
-
 CIRCLES = [
     ("random", lv.data.sphere(20, 2, generator=generator())),
     ("clustered", lv.data.clustered_circle(10, 10, 0.03, generator=generator(3))),

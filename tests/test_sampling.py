@@ -1,4 +1,4 @@
-"""Samplers against exact truth. A right sampler fails a chi-square or KS test here on one seed in 1,000; seeds are fixed."""
+"""Samplers against exact truth: a right one fails a test here on one seed in 1,000; seeds are fixed."""
 
 import math
 
@@ -72,7 +72,7 @@ def test_grid_draws_the_leverage_density_and_the_prior_does_not():
 ])  # fmt: skip
 @pytest.mark.parametrize("mix", [0.0, 0.5])
 def test_reweighted_features_average_to_the_kernel(method, kernel, X, mix):
-    """E[Psi Psi^T] = K by a z-test on every entry (5 standard errors: about one seed in 8,000); unweighted features fail."""
+    """E[Psi Psi^T] = K by a z-test on every entry (5 errors: about one seed in 8,000); unweighted features fail."""
     lev = lv.RidgeLeverage(kernel, X, 1e-2)
     draw = lv.sample(lev, 4000, method=method, mix=mix, generator=generator(2))
     products = torch.einsum("imk,jmk->ijm", *(2 * [kernel.features(X, draw.W)]))

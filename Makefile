@@ -1,0 +1,54 @@
+# make help lists the targets. Everything runs in .venv, which the first target makes.
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PORT ?= 8000
+SERVE ?= 1
+LINTED := levlib tests bench book chapters
+say = @printf '== %s  %s\n' "$$(date +%H:%M:%S)"
+
+.PHONY: help install book lab bench clean test lint unit strict pages
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 16
+
+install: $(INSTALLED)  ## make .venv and install what requirements.lock pins
+$(INSTALLED): requirements.txt requirements.lock pyproject.toml
+	$(say) "install: the packages of requirements.lock into .venv (minutes, the first time)"
+	@sh book/tools/make_venv.sh && $(BIN)/pip install -q -r requirements.txt -c requirements.lock
+	@$(BIN)/pip install -q --no-deps --no-build-isolation -e . && touch $@
+
+book: $(INSTALLED)  ## build the book and serve it (SERVE=0 builds only, PORT=8000)
+	$(say) "book: run the notebooks that changed, then build the pages"
+	@$(BIN)/python book/tools/stage.py
+	@if [ "$(SERVE)" != 0 ]; then exec $(BIN)/python book/tools/serve.py _build/stage/_build/html $(PORT); fi
+
+lab: $(INSTALLED)  ## open the chapters in JupyterLab (LAB=--no-browser and other options)
+	$(say) "lab: JupyterLab on chapters/ (Ctrl-C twice ends it)"
+	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/chapters $(LAB)
+
+test: lint unit strict pages  ## run everything that CI runs
+	$(say) "test: all passed"
+
+lint: $(INSTALLED)  ## ruff and the notebook normaliser, without changing a file
+	$(say) "lint: ruff, and notebooks without outputs"
+	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/python book/tools/normalise.py --check
+
+unit: $(INSTALLED)  ## tests and doctests of levlib, with branch coverage
+	$(say) "unit: tests and doctests, with branch coverage of levlib"
+	@$(BIN)/python -m pytest -m "not book and not browser" --cov --cov-report=term
+
+strict: $(INSTALLED)  ## run stale notebooks with nbmake, then a cold build in which a warning is an error
+	$(say) "strict: notebooks by nbmake, then a cold strict build"
+	@$(BIN)/python book/tools/stage.py --strict
+
+pages: $(INSTALLED)  ## tests of the built pages and of the explorers in Chromium
+	$(say) "pages: tests of the executed notebooks, the built pages and the explorers"
+	@LEVLIB_REQUIRE_BOOK=1 $(BIN)/python -m pytest -m "book or browser"
+
+bench: $(INSTALLED)  ## run the benchmarks
+	$(say) "bench: $(wildcard bench/*.py)"
+	@for script in $(wildcard bench/*.py); do echo "-- $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove what was built (not .venv)
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis .coverage

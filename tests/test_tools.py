@@ -1,0 +1,264 @@
+"""The build tools: the notebook normaliser, the staged build, the server, the search for a Python, the lock."""
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = ROOT / "book" / "tools"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+normalise, stage = load("normalise"), load("stage")
+
+
+def notebook(*sources, ids=None, **metadata) -> str:
+    cells = [nbformat.v4.new_code_cell(source, metadata=metadata) for source in sources]
+    for cell, name in zip(cells, ids or [], strict=False):
+        cell["id"] = name
+    return nbformat.writes(nbformat.v4.new_notebook(cells=cells))
+
+
+# ---- the normaliser
+
+
+def test_normalised_has_no_trace_of_a_run_and_keeps_what_the_author_wrote():
+    kept = {"tags": ["remove-input"], "mystnb": {"image": {"alt": "a"}}}
+    raw = json.loads(notebook("1 + 1\n\n", **kept, execution={"iopub.status.busy": "t"}))
+    raw["cells"][0] |= {"execution_count": 3, "outputs": [{"output_type": "stream", "name": "stdout", "text": "2"}]}
+    raw["metadata"] = {"kernelspec": {"name": "mine", "display_name": "Mine"}, "widgets": {}}
+    out = json.loads(normalise.normalised(json.dumps(raw), "chapter"))
+    (cell,) = out["cells"]
+    assert cell["outputs"] == [] and cell["execution_count"] is None
+    assert cell["metadata"] == kept
+    assert "".join(cell["source"]) == "1 + 1"
+    assert out["metadata"]["kernelspec"]["name"] == "python3" and "widgets" not in out["metadata"]
+
+
+@pytest.mark.parametrize("ids", [["a", "b", "c"], ["a", "a", "a"], ["bad id!", "x", "nb-000"], ["nb-002", "é", ""]])
+def test_normalised_is_idempotent_valid_and_keeps_ids_that_are_good(ids):
+    raw = json.loads(notebook("1", "2", "3"))
+    for cell, name in zip(raw["cells"], ids, strict=True):
+        cell["id"] = name
+    once = normalise.normalised(json.dumps(raw), "nb")
+    assert normalise.normalised(once, "nb") == once and once.endswith("}\n")
+    out = nbformat.reads(once, as_version=4)
+    nbformat.validate(out)
+    names = [cell.id for cell in out.cells]
+    assert len(set(names)) == 3
+    assert (
+        all(new == old for new, old in zip(names, ids, strict=True) if re.fullmatch("[a-c]|x", old)) or ids == ["a"] * 3
+    )
+
+
+def test_ids_do_not_change_from_run_to_run():
+    raw = json.loads(notebook("1", "2"))
+    texts = []
+    for _ in range(2):
+        for cell in raw["cells"]:
+            cell.pop("id", None)
+        texts.append(normalise.normalised(json.dumps(raw), "nb"))
+    assert texts[0] == texts[1]
+
+
+def test_check_lists_offenders_and_writes_nothing(tmp_path, capsys):
+    bad, good = tmp_path / "bad.ipynb", tmp_path / "good.ipynb"
+    bad.write_text(notebook("1", ids=["a"]))
+    good.write_text(normalise.normalised(notebook("1", ids=["a"]), "good"))
+    before = bad.read_text()
+    assert normalise.main(["--check", str(bad), str(good)]) == 1
+    said = capsys.readouterr().out
+    assert "bad.ipynb" in said and "good.ipynb" not in said and bad.read_text() == before
+    assert normalise.main([str(bad), str(good)]) == 0
+    assert normalise.main(["--check", str(bad), str(good)]) == 0
+
+
+# ---- the staged build
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A book of two notebooks and a page in a folder of its own, and a record of what ran."""
+    root = tmp_path / "root"
+    for name, text in {
+        "_toc.yml": "root: book/intro\nchapters: [{file: chapters/a}, {file: book/map}]\n",
+        "_config.yml": "title: t\nexecute: {execute_notebooks: force}\n",
+        "book/intro.ipynb": "intro",
+        "book/map.md": "# map",
+        "book/tools/tool.py": "",
+        "chapters/a.ipynb": "a",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    monkeypatch.setattr(stage, "platform_key", lambda: "platform")
+    ran = []
+
+    def run(source, target, passed=True):
+        ran.append(source.name)
+        if passed:
+            stage.write(target, b"executed " + source.read_bytes())
+        return passed, "what pytest said"
+
+    def go(run=run):
+        ran.clear()
+        place = tmp_path / "stage"
+        manifest = stage.Manifest(place / "manifest.json")
+        stage.mirror(root, place)
+        failed = stage.run_notebooks(root, place, manifest, run)
+        return list(ran), failed
+
+    go.root, go.stage, go.run, go.ran = root, tmp_path / "stage", run, ran
+    return go
+
+
+def test_a_notebook_runs_once_and_its_executed_copy_stays(book):
+    assert book() == (["intro.ipynb", "a.ipynb"], [])
+    assert (book.stage / "chapters/a.ipynb").read_text() == "executed a"
+    assert (book.stage / "book/map.md").exists() and not (book.stage / "book/tools").exists()
+    assert "'off'" in (book.stage / "_config.yml").read_text()
+    assert book() == ([], [])
+    assert (book.stage / "chapters/a.ipynb").read_text() == "executed a"
+
+
+def test_what_changed_runs_again(book, monkeypatch):
+    book()
+    (book.root / "chapters/a.ipynb").write_text("a, edited")
+    assert book() == (["a.ipynb"], [])
+    (book.stage / "chapters/a.ipynb").write_text("not what ran")
+    assert book() == (["a.ipynb"], [])
+    monkeypatch.setattr(stage, "platform_key", lambda: "another levlib")
+    assert book() == (["intro.ipynb", "a.ipynb"], [])
+
+
+def test_a_removed_notebook_leaves_nothing(book):
+    book()
+    (book.root / "chapters/a.ipynb").unlink()
+    (book.root / "_toc.yml").write_text("root: book/intro\n")
+    assert book() == ([], [])
+    assert not (book.stage / "chapters/a.ipynb").exists()
+    assert "chapters/a.ipynb" not in (book.stage / "manifest.json").read_text() or book() == ([], [])
+
+
+def test_a_failure_is_shown_not_recorded_and_does_not_stop_the_others(book, capsys):
+    assert book(lambda source, target: book.run(source, target, passed=source.stem != "intro"))[1] == [
+        Path("book/intro.ipynb")
+    ]
+    said = capsys.readouterr().out
+    assert "book/intro.ipynb  FAILED" in said and "what pytest said" in said
+    assert book() == (["intro.ipynb"], [])
+
+
+def test_an_interrupted_run_keeps_what_finished(book):
+    def interrupted(source, target):
+        if source.stem == "a":
+            raise KeyboardInterrupt
+        return book.run(source, target)
+
+    with pytest.raises(KeyboardInterrupt):
+        book(interrupted)
+    assert book() == (["a.ipynb"], [])
+
+
+def test_a_broken_manifest_is_a_fresh_start(book):
+    book()
+    (book.stage / "manifest.json").write_text("{")
+    assert book() == (["intro.ipynb", "a.ipynb"], [])
+
+
+def test_execute_reports_the_failing_cell_and_leaves_the_target_alone(tmp_path):
+    source, target = tmp_path / "n.ipynb", tmp_path / "out" / "n.ipynb"
+    source.write_text(notebook("import os\nos.environ['LEVLIB_STATIC']", "print('seen')\n1 / 0"))
+    passed, said = stage.execute(source, target)
+    assert not passed and "ZeroDivisionError" in said and not target.exists()
+    source.write_text(notebook("import os\nos.environ['LEVLIB_STATIC']"))
+    passed, said = stage.execute(source, target)
+    assert passed and "'1'" in target.read_text()
+
+
+def test_the_pages_of_the_toc_exist():
+    for page in stage.load_toc():
+        assert any((ROOT / f"{page}{ending}").is_file() for ending in (".md", ".ipynb")), page
+
+
+# ---- the server and the search for a Python
+
+
+def test_serve_takes_the_next_free_port_and_ends_cleanly(tmp_path):
+    (tmp_path / "index.html").write_text("the book")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, str(TOOLS / "serve.py"), str(tmp_path), str(port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+            assert f"port {port} is taken" in server.stdout.readline()
+            address = re.search(r"http://127\.0\.0\.1:\d+/", server.stdout.readline()).group()
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                assert answer.read() == b"the book"
+            server.send_signal(signal.SIGINT)
+            out, err = server.communicate(timeout=10)
+    assert server.returncode == 0 and "Stopped" in out and err == ""
+
+
+@pytest.mark.parametrize("port, word", [("0", "1 to 65535"), ("eight", "1 to 65535"), ("70000", "1 to 65535")])
+def test_serve_refuses_what_is_no_port(tmp_path, port, word):
+    (tmp_path / "index.html").write_text("")
+    ran = subprocess.run([sys.executable, TOOLS / "serve.py", tmp_path, port], capture_output=True, text=True)
+    assert ran.returncode == 1 and word in ran.stderr and "Traceback" not in ran.stderr
+
+
+def find_python(**environment):
+    return subprocess.run(
+        ["sh", TOOLS / "find_python.sh"], capture_output=True, text=True, env=os.environ | environment, cwd="/"
+    )
+
+
+def test_find_python_takes_a_good_one_and_explains_an_old_one(tmp_path):
+    old = tmp_path / "old"
+    old.write_text("#!/bin/sh\n[ $1 = --version ] && echo Python 3.10.4 || exit 1\n")
+    old.chmod(0o755)
+    assert find_python(PYTHON=sys.executable).stdout.strip() == sys.executable
+    refused = find_python(PYTHON=str(old))
+    assert refused.returncode == 1 and "3.11, 3.12 or 3.13" in refused.stderr and "3.10.4" in refused.stderr
+
+
+# ---- the lock
+
+
+def requirements():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def test_the_lock_pins_each_requirement_exactly_and_says_no_place():
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!]+", line) for line in lines)
+    pins = {re.sub("[-_.]+", "-", name).lower(): version for name, version in (line.split("==") for line in lines)}
+    for need in requirements():
+        assert need.specifier.contains(pins[re.sub("[-_.]+", "-", need.name).lower()]), need
+
+
+def test_the_package_asks_for_the_ranges_of_requirements_txt():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *(need for group in project["optional-dependencies"].values() for need in group)]
+    ranges = {need.name: need.specifier for need in requirements()}
+    for need in map(Requirement, asked):
+        assert ranges[need.name] == need.specifier, need
