@@ -172,7 +172,7 @@ const mount = async (root, spec, source) => {
   });
   const controls = element("div", { class: "lev-controls", role: "group", "aria-label": "sliders" });
   controls.append(...rows.map(({ row }) => row), reset);
-  const readout = element("dl", { class: "lev-readout", "aria-live": "polite" });
+  const readout = element("div", { class: "lev-readout" });
   const boxes = spec.panels.map(panelBox);
   const error = element("p", { class: "lev-error", role: "alert", hidden: "" });
   const panels = element("div", { class: "lev-panels" }, ...boxes.map(({ box }) => box));
@@ -181,7 +181,8 @@ const mount = async (root, spec, source) => {
   const read = (tables) => {
     const pairs = spec.readout.map(({ name, label }) => {
       const value = tables[name][0].value;
-      return element("div", {}, element("dt", {}, label), element("dd", {}, number(value)));
+      const shown = element("output", { class: "lev-value" }, number(value));
+      return element("div", {}, element("span", { class: "lev-key" }, label), shown);
     });
     readout.replaceChildren(...pairs);
   };
