@@ -48,8 +48,8 @@ pages: $(INSTALLED)  ## tests of the built pages and of the explorers in Chromiu
 	@LEVLIB_REQUIRE_BOOK=1 $(BIN)/python -m pytest -m "book or browser"
 
 bench: $(INSTALLED)  ## run the benchmarks
-	$(say) "bench: $(wildcard bench/*.py)"
-	@for script in $(wildcard bench/*.py); do echo "-- $$script"; $(BIN)/python $$script || exit 1; done
+	$(say) "bench: $(wildcard bench/bench_*.py)"
+	@for script in $(wildcard bench/bench_*.py); do echo "-- $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove what was built (not .venv)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis .coverage

@@ -232,12 +232,13 @@ const mount = async (root, spec, source) => {
   };
 };
 
+// as number() in controls.py
 const number = (value) => {
   if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
   const [digits, power] = value.toExponential(2).split("e").map(Number);
   if (power > -4 && power < 5) return String(Number(value.toPrecision(3)));
-  const sup = [...String(power)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
-  return `${digits}·10${sup}`;
+  const raised = [...String(power)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
+  return digits === 1 ? `10${raised}` : `${digits}·10${raised}`;
 };
 
 const start = () => {
@@ -261,4 +262,4 @@ const render = ({ model, el }) => {
   return () => mounted.then(({ end }) => end());
 };
 
-globalThis.levlib = { start, render };
+globalThis.levlib = { start, render, number };
