@@ -95,7 +95,8 @@ def exact_ridge() -> list[dict]:
     ours, peer = (alone(f"ridge_{who}") for who in ("ours", "peer"))
     seconds = medians({"ours": ridge_ours(), "peer": ridge_peer()}, runs=3)
     return [
-        row("exact ridge, n = 5000, d = 20", seconds["ours"], seconds["peer"], peer="KernelRidge", peak_mb=ours, peer_peak_mb=peer)
+        row("exact ridge, n = 5000, d = 20", seconds["ours"], seconds["peer"], peer="KernelRidge",
+            peak_mb=ours, peer_peak_mb=peer)
     ]  # fmt: skip
 
 
