@@ -8,7 +8,7 @@ from torch import Tensor
 from levlib.door import as_points, blocks
 
 # a block and its temporaries stay in cache: larger blocks are slower, as each temporary is then paged in anew
-BLOCK_BYTES = 2**22
+BLOCK_BYTES = 2**23
 
 
 def as_pair(X, Z) -> tuple[Tensor, Tensor]:
