@@ -158,8 +158,8 @@ def feature_ridge() -> list[dict]:
     seconds = medians(tasks, runs=3)
     peak = {who: alone(f"stream_{who}") for who in tasks}
     return [
-        row(f"random-feature ridge, n = 1e5, 1000 columns, {dtype}", seconds[dtype], seconds["peer"], peer="RBFSampler + Ridge",
-            peak_mb=peak[dtype], peer_peak_mb=peak["peer"])
+        row(f"random-feature ridge, n = 1e5, 1000 columns, {dtype}", seconds[dtype], seconds["peer"],
+            peer="RBFSampler + Ridge", peak_mb=peak[dtype], peer_peak_mb=peak["peer"])
         for dtype in ("float64", "float32")
     ]  # fmt: skip
 
