@@ -5,7 +5,8 @@ from levlib.features import modified_features, required_features, sandwich_epsil
 from levlib.kernels import NTK, Gaussian, Kernel
 from levlib.krr import NormalEquations, solve_krr
 from levlib.leverage import RidgeLeverage, leverage_arcs, leverage_grid, statistical_dimension
-from levlib.sampling import Draw, sample, sample_prior
+from levlib.draw import Draw, sample_prior
+from levlib.sampling import sample
 from levlib.verify import Interval, slope, success_rate
 
 _EXPLORE = ("Explorer", "Panel", "Slider", "Table")

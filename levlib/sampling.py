@@ -1,46 +1,13 @@
 """Weights drawn from the prior p or the leverage density q, with the ratio p/q that reweighs them (Def. 3.2, 3.8)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from levlib.door import as_count, as_generator
-from levlib.kernels import Kernel
+from levlib.draw import Draw, sample_prior
 from levlib.leverage import RidgeLeverage, leverage_arcs, leverage_grid
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Weights W (m, d1) drawn from some density q, and ratio (m,) = p(w_r) / q(w_r), as Def. 3.2 needs them.
-
-    >>> import levlib as lv
-    >>> lv.Draw(torch.zeros(3, 2), torch.ones(3)).m
-    3
-    """
-
-    W: Tensor
-    ratio: Tensor
-
-    @property
-    def m(self) -> int:
-        """The number of weights."""
-        return len(self.W)
-
-
-def sample_prior(kernel: Kernel, m: int, d: int, *, generator: torch.Generator, dtype=torch.float64) -> Draw:
-    """Draw m weights from p itself: plain random features, ratio p/q = 1 (Def. 3.2 with q = p).
-
-    `draw.W` is (m, d1). Raises TypeError or ValueError where m or d is no positive integer or no generator is given.
-    Cost: m d.
-
-    >>> import levlib as lv
-    >>> lv.sample_prior(lv.NTK(), 3, 2, generator=torch.Generator().manual_seed(0)).ratio
-    tensor([1., 1., 1.], dtype=torch.float64)
-    """
-    W = kernel.sample(m, d, generator=generator, dtype=dtype)
-    return Draw(W, torch.ones(len(W), dtype=W.dtype, device=W.device))
 
 
 def sample(lev: RidgeLeverage, m: int, *, method: str, mix: float = 0.0, pool: int | None = None, generator) -> Draw:

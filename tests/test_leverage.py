@@ -40,7 +40,7 @@ def test_blocks_change_nothing(monkeypatch):
     X, W = random_points(30, 3), random_points(100, 3, seed=1)
     for kernel in (lv.NTK(), lv.Gaussian(0.8)):
         whole = lv.RidgeLeverage(kernel, X, 0.1)(W)
-        monkeypatch.setattr("levlib.leverage.BLOCK_BYTES", 1)
+        monkeypatch.setattr("levlib.forms.BLOCK_BYTES", 1)
         assert torch.allclose(lv.RidgeLeverage(kernel, X, 0.1)(W), whole, rtol=1e-12, atol=0)
         monkeypatch.undo()
 
