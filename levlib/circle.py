@@ -14,39 +14,58 @@ def ratio_on_circles(A: Tensor, a: Tensor, b: Tensor, order: int) -> tuple[Tenso
 
     z_i = max(a_i cos t + b_i sin t, 0)^k with k = order, a = w.x_i and b = v.x_i of shape (c, n), A (n, n) symmetric.
     `coefficients` is (c, 2, 2k + 1, n + 1): the ratio at t is sum_l coefficients[:, 0, l] cos^{2k - l} t sin^l t on arc
-    j, edges[j] <= t <= edges[j + 1], and coefficients[:, 1] give it at t + pi.
+    j, edges[j] <= t <= edges[j + 1], and coefficients[:, 1] give it at t + pi, where the other points are active.
 
-    Each z_i switches once in half a turn, and the switch changes the quadratic form by two rows of A. The rows are
-    taken in groups: one matrix product gives A z at the start of a group, and inside it only the group's own entries of
-    A correct it. Cost: about 8 n^2 multiply-adds in GEMM and n^2 / 8 look-ups a circle for k = 0, k + 1 times as many
-    for k > 0, against 2 n^3 for the ratio at each arc anew.
+    Cost: about 8 n^2 multiply-adds in GEMM and n^2 / 8 look-ups a circle for k = 0, k + 1 times as many for k > 0,
+    against 2 n^3 for the ratio at each arc anew.
     """
     angle = torch.remainder(torch.atan2(b, a) + math.pi / 2, math.pi)
     switch = _argsort(angle)
-    sign = (a >= 0).to(a.dtype).mul_(2).sub_(1)
-    # y^k = sum_l E_l cos^{k - l} sin^l, and z = (1 + sign) / 2 y^k
+    # the sign just before the switch, which for a switch at 0 is that of -b, whatever rounding has made of a
+    sign = torch.where(torch.where(angle > 0, a, -b) >= 0, 1.0, -1.0).to(a)[:, None]
+    # y^k = sum_l E_l cos^{k - l} sin^l, and z = y^k (1 + sign) / 2
     E = torch.stack([math.comb(order, p) * a ** (order - p) * b**p for p in range(order + 1)], dim=1)
-    linear = _product(E, E @ A)
-    signed = [_product(E * sign[:, None], (E * sign[:, None]) @ A).sum(-1, keepdim=True)]
-    crossed = [(linear * sign[:, None]).sum(-1, keepdim=True)]
-    for group in switch.split(-(-a.shape[1] // GROUPS), dim=1):
-        F = E * sign[:, None]
-        f, s = _take(F, group), _take(sign[:, None], group)
-        inner = A.flatten().index_select(0, _pairs(group, len(A)).flatten()).view(*group.shape, -1)
-        h = _take(F @ A, group) - 2 * (inner.tril(-1) @ f.mT).mT
-        signed.append(4 * (inner.diagonal(dim1=1, dim2=2)[:, None] * _product(f, f) - _product(f, h)))
-        crossed.append(-2 * s * _take(linear, group))
-        sign.scatter_(1, group, -s[:, 0])
-    signed, crossed = torch.cat(signed, -1).cumsum(-1), torch.cat(crossed, -1).cumsum(-1)
-    both = linear.sum(-1, keepdim=True) + signed
+    mixed, s = _product(E, E @ A), _take(sign, switch)
+    balance = _running(sign, -2 * s)
+    crossed = _running(sign * mixed, -2 * s * _take(mixed, switch))
+    whole = mixed.sum(-1, keepdim=True) + _running(_product(E * sign, (E * sign) @ A), _jumps(A, E, sign, switch))
+    ratio = torch.stack([whole + 2 * crossed, whole - 2 * crossed], dim=1).div_(4)
+    nothing = torch.stack([balance == -len(A), balance == len(A)], dim=1)
     edges = torch.nn.functional.pad(angle.gather(1, switch), (1, 1))
     edges[:, -1] = math.pi
-    return edges, torch.stack([both + 2 * crossed, both - 2 * crossed], dim=1).div_(4)
+    return edges, ratio.masked_fill_(nothing, 0)
+
+
+def circle_bytes(n: int, order: int) -> int:
+    """The memory that `ratio_on_circles` takes for one circle."""
+    return 8 * (20 * n * (order + 1) + 2 * (n // GROUPS + 1) ** 2)
+
+
+def _jumps(A: Tensor, E: Tensor, sign: Tensor, switch: Tensor) -> Tensor:
+    """How (sign E) A (sign E)^T changes as the points of `switch`, one after the other, change sign.
+
+    A change of sign i needs row i of A times sign E at that moment. The points are taken in groups: one matrix product
+    gives all rows at the start of a group, and within it only the entries of A between its own points correct them.
+    """
+    jumps, sign, diagonal = [], sign.clone(), A.diagonal()[switch][:, None]
+    step = -(-len(A) // GROUPS)
+    for group, own in zip(switch.split(step, dim=1), diagonal.split(step, dim=2), strict=True):
+        F = E * sign
+        earlier = A.flatten().index_select(0, _pairs(group, len(A))).view(*group.shape, -1).tril_(-1)
+        f = _take(F, group)
+        h = _take(F @ A, group) - 2 * (earlier @ f.mT).mT
+        jumps.append(4 * _product(f, own * f - h))
+        sign.scatter_(2, group[:, None], -_take(sign, group))
+    return torch.cat(jumps, dim=-1)
 
 
 def _argsort(angle: Tensor) -> Tensor:
-    # NumPy's sort of short rows is four times as fast as torch's
+    # NumPy sorts short rows four times as fast as torch
     return angle.argsort(1) if angle.is_cuda else torch.from_numpy(np.argsort(angle.numpy(), axis=1))
+
+
+def _running(start: Tensor, jumps: Tensor) -> Tensor:
+    return torch.cat([start.sum(-1, keepdim=True), jumps], dim=-1).cumsum(-1)
 
 
 def _take(values: Tensor, group: Tensor) -> Tensor:
@@ -54,12 +73,12 @@ def _take(values: Tensor, group: Tensor) -> Tensor:
 
 
 def _pairs(group: Tensor, n: int) -> Tensor:
-    group = group.int()
-    return n * group[:, :, None] + group[:, None, :]
+    group = group.int()  # half the traffic of int64; n < 46341 keeps n^2 within it
+    return (n * group[:, :, None] + group[:, None, :]).flatten()
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
-    """The product of polynomials with coefficients along dim 1."""
+    """The product of polynomials whose coefficients lie along dim 1."""
     if x.shape[1] == 1:
         return x * y
     out = x.new_zeros(len(x), x.shape[1] + y.shape[1] - 1, x.shape[2])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from levlib.door import blocks, cholesky
 from levlib.draw import Draw
-from levlib.kernels import NTK, Kernel
+from levlib.kernels import NTK, ArcCosine, Kernel
 
 BLOCK_BYTES = 2**26
 
@@ -20,7 +20,7 @@ def real_features(kernel: Kernel, X: Tensor, W: Tensor) -> Tensor:
 
 def half_space_order(kernel: Kernel) -> int | None:
     """Return k where phi depends on w through max(w.x, 0)^k, the step for k = 0; None for another kernel."""
-    return 0 if isinstance(kernel, NTK) else getattr(kernel, "order", None)
+    return 0 if isinstance(kernel, NTK) else kernel.order if isinstance(kernel, ArcCosine) else None
 
 
 class Triangular:
@@ -64,9 +64,10 @@ class HalfSpaces:
     def ratio(self, W: Tensor) -> Tensor:
         n = len(self.X)
         each = 2 * n * self.X.element_size() + 1
-        return torch.cat([self._block(W[block], -(-n // 8) or 1) for block in blocks(len(W), each, BLOCK_BYTES)])
+        return torch.cat([self._block(W[block]) for block in blocks(len(W), each, BLOCK_BYTES)])
 
-    def _block(self, W: Tensor, step: int) -> Tensor:
+    def _block(self, W: Tensor) -> Tensor:
+        step = max(64, len(self.X) // 8)  # narrower blocks save work above the diagonal, but run slower
         z = W @ self.X.T
         z = z.ge_(0) if self.order == 0 else z.clamp_(min=0).pow_(self.order)
         ratio = torch.zeros_like(W[:, 0])

@@ -65,7 +65,8 @@ class RidgeLeverage:
         exact = self.pilot is None
         self._gram = kernel.gram(self.X) if exact else pilot_gram(kernel, self.X, self.pilot)
         ridge = self.lam * torch.eye(len(self._gram), dtype=torch.float64, device=self.X.device)
-        self._factor = cholesky(self._gram.double() + ridge, f"{'K' if exact else 'Z Z^T'} + {self.lam:g} I")
+        name = f"K (in {self._gram.dtype})" if exact else "Z Z^T"
+        self._factor = cholesky(self._gram.double() + ridge, f"{name} + {self.lam:g} I")
 
     def __call__(self, W) -> Tensor:
         W = as_points(W, "W", self.X.shape[1], like=self.X)
@@ -88,7 +89,7 @@ class RidgeLeverage:
 
     @cached_property
     def s_lam(self) -> float:
-        """The statistical dimension s_lambda(K), the mean of the ratio over w ~ p (Eq. 4); with a pilot its estimate."""
+        """The statistical dimension s_lambda(K), the mean of the ratio over w ~ p (Eq. 4); a pilot's estimate."""
         return (1 + self.margin) * statistical_dimension(self._gram, self.lam)
 
     def log_density(self, W) -> Tensor:

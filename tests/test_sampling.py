@@ -2,20 +2,15 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest
 
 import levlib as lv
-from tests.oracles import arc_p_value, generator
+from tests.oracles import CIRCLES, arc_p_value, frequency_cdf, generator
 
 FALSE_ALARM = 1e-3
 N = 20_000
-CIRCLES = {
-    "random": lv.data.sphere(20, 2, generator=generator(5)),
-    "clustered": lv.data.clustered_circle(10, 10, 0.03, generator=generator(3)),
-}
 
 
 @pytest.mark.parametrize("lam", [1e-1, 1e-3])
@@ -46,18 +41,10 @@ def test_pool_of_a_hundred_a_weight_passes_and_a_small_pool_fails(name):
     assert arc_p_value(lev, small.W) < 1e-6
 
 
-def exact_cdf(lev):
-    """The distribution function of q on a line, by the trapezoid rule on 200,001 points of the definition."""
-    w = torch.linspace(-8, 8, 200_001, dtype=torch.float64) * lev.kernel.frequency_scale
-    density = torch.exp(lev.kernel.log_prob(w[:, None])) * lev(w[:, None])
-    heap = torch.cumulative_trapezoid(density, w)
-    return lambda x: np.interp(x, w[1:], heap / heap[-1])
-
-
 def test_grid_draws_the_leverage_density_and_the_prior_does_not():
     X = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
     lev = lv.RidgeLeverage(lv.Gaussian(0.2), X, 1e-3)
-    cdf = exact_cdf(lev)
+    cdf = frequency_cdf(lev)
     draw = lv.sample(lev, N, method="grid", generator=generator(1))
     assert kstest(draw.W[:, 0], cdf).pvalue > FALSE_ALARM
     assert kstest(lev.kernel.sample(N, 1, generator=generator(1))[:, 0], cdf).pvalue < 1e-12
