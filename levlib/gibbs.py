@@ -18,8 +18,9 @@ def great_circles(form: HalfSpaces, W: Tensor, sweeps: int, generator: torch.Gen
 
     A sweep draws v ~ N(0, I) and moves w along w cos t + v sin t. A turn of the pair (w, v) leaves its joint density
     p(w) p(v) as it is, so that t has a density in proportion to r alone, which is known on every arc: t is drawn from
-    it exactly, without rejection or tuning. Chains start where some point is active: a chain at -w has the same prior.
-    Cost: that of `ratio_on_circles` for each chain and sweep.
+    it exactly, without rejection or tuning. Then |w| is drawn anew: r is homogeneous of degree 2k in w, k = form.order,
+    and so |w|^2 is chi-square of d + 2k degrees, whatever the direction. Chains start where some point is active: a
+    chain at -w has the same prior. Cost: that of `ratio_on_circles` for each chain and sweep.
     """
     X = form.X.double()
     W = W.to(X)
@@ -33,21 +34,31 @@ def great_circles(form: HalfSpaces, W: Tensor, sweeps: int, generator: torch.Gen
 
 
 def _turn(form: HalfSpaces, X: Tensor, W: Tensor, generator: torch.Generator) -> Tensor:
-    V = torch.randn(W.shape, generator=generator, device=generator.device, dtype=W.dtype).to(W)
-    edges, ratio = ratio_on_circles(form.A, W @ X.T, V @ X.T, form.order)
-    waves = _to_waves(form.order).to(W) @ ratio
+    V = _normal(*W.shape, generator, X)
+    t = _angle(form, W @ X.T, V @ X.T, generator)
+    W = torch.nn.functional.normalize(t.cos() * W + t.sin() * V, dim=1)
+    return W * _normal(len(W), X.shape[1] + 2 * form.order, generator, X).norm(dim=1, keepdim=True)
+
+
+def _normal(m: int, d: int, generator: torch.Generator, like: Tensor) -> Tensor:
+    return torch.randn(m, d, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+
+
+def _angle(form: HalfSpaces, a: Tensor, b: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw t (c, 1) from the density in proportion to the ratio at y_i = a_i cos t + b_i sin t, for a and b (c, n)."""
+    edges, ratio = ratio_on_circles(form.A, a, b, form.order)
+    waves = _to_waves(form.order).to(a) @ ratio
     mass = (waves * _integral(edges, form.order).diff(dim=-1)[:, None]).sum(2).clamp_(min=0)
     heap = mass.flatten(1).cumsum(1)
-    level = uniform(len(W), generator, W)[:, None] * heap[:, -1:]
+    level = uniform(len(a), generator, a)[:, None] * heap[:, -1:]
     arc = torch.searchsorted(heap, level, right=True).clamp_(max=heap.shape[1] - 1)
     share = 1 - (heap.gather(1, arc) - level) / mass.flatten(1).gather(1, arc)
     side, piece = arc // mass.shape[2], arc % mass.shape[2]
     low, high = edges.gather(1, piece), edges.gather(1, piece + 1)
     if form.order:
-        chosen = waves[torch.arange(len(W)), side[:, 0], :, piece[:, 0]]
+        chosen = waves[torch.arange(len(a)), side[:, 0], :, piece[:, 0]]
         low, high = _bisect(chosen, share, low, high, form.order)
-    t = low + share * (high - low) + math.pi * side
-    return t.cos() * W + t.sin() * V
+    return low + share * (high - low) + math.pi * side
 
 
 def _bisect(waves: Tensor, share: Tensor, low: Tensor, high: Tensor, order: int) -> tuple[Tensor, Tensor]:

@@ -117,7 +117,7 @@ def _as_margin(margin, pilot) -> float:
 
 
 def leverage_arcs(lev: RidgeLeverage) -> tuple[Tensor, Tensor]:
-    """Return the arcs on which the NTK's ratio q_lambda/p is constant (d = 2): edges (k + 1,), values (k,), k <= 2n.
+    """Return the arcs on which q_lambda/p is constant (NTK, ArcCosine(0); d = 2): edges (k + 1,), values (k,), k <= 2n.
 
     Edges are angles of w in radians, ascending over one turn; the ratio depends on the direction of w alone and jumps
     only where w.x_i = 0. The Gaussian gives an arc the probability length / (2 pi), so sum(values * lengths) / (2 pi)
@@ -130,7 +130,7 @@ def leverage_arcs(lev: RidgeLeverage) -> tuple[Tensor, Tensor]:
     """
     if half_space_order(lev.kernel) != 0 or lev.X.shape[1] != 2:
         raise ValueError(
-            f"arcs need the NTK on data in the plane (d = 2), got {lev.kernel!r} with d = {lev.X.shape[1]}"
+            f"arcs need the NTK or ArcCosine(0) on data in the plane (d = 2), got {lev.kernel!r} with d = {lev.X.shape[1]}"
         )
     X = lev.X[lev.X.norm(dim=1) > 0]
     if not len(X):

@@ -96,6 +96,8 @@ def recursive_nystrom(kernel: Kernel, X, lam: float, s: int, *, generator: torch
     >>> chosen[1:]
     tensor([98, 99])
     """
+    if not isinstance(kernel, Kernel):
+        raise TypeError(f"kernel must be a levlib Kernel such as NTK() or Gaussian(0.5), got {kernel!r}")
     X, lam, generator = as_points(X, "X"), as_positive(lam, "lam"), as_generator(generator)
     s = as_count(s, "s")
     if s > len(X):

@@ -7,7 +7,7 @@ import torch
 
 import levlib as lv
 from levlib.circle import ratio_on_circles
-from tests.oracles import generator, random_points
+from tests.oracles import random_points
 
 KERNELS = [lv.NTK(), lv.ArcCosine(0), lv.ArcCosine(1), lv.ArcCosine(2)]
 
@@ -31,7 +31,8 @@ def test_every_arc_of_every_circle_has_the_ratio_of_its_points(kernel, n, d):
         points = t.cos()[..., None] * W[:, None] + t.sin()[..., None] * V[:, None]
         for side, sign in ((0, 1), (1, -1)):
             exact = lev(sign * points.reshape(-1, d)).view(t.shape)
-            assert (at(coefficients[:, side], t, order) - exact).abs().max() <= 1e-11 * exact.max()
+            error = (at(coefficients[:, side], t, order) - exact)[edges.diff(dim=1) > 1e-12]
+            assert error.abs().max() <= 1e-11 * exact.max()
 
 
 def test_arcs_without_an_active_point_are_zero_and_not_rounding_error():

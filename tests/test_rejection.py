@@ -42,7 +42,7 @@ def test_the_bound_elsewhere_holds_and_is_at_most_the_features_norm_over_lam(ker
     bound, _ = lv.rejection_bound(lev)
     assert lev(kernel.sample(50_000, d, generator=generator(1))).max() <= bound * (1 + 1e-12)
     norm = 2 * 30 if isinstance(kernel, lv.ArcCosine) else 30  # |Phi(w)|^2 for unit rows
-    assert bound <= norm / lev.lam
+    assert bound <= norm / lev.lam * (1 + 1e-9)
 
 
 def test_the_acceptance_rate_is_s_lambda_over_the_bound():
@@ -91,9 +91,9 @@ def test_the_acceptance_rate_is_named_before_the_work_starts():
     words = f"the acceptance rate is {acceptance:.2g}"
     with pytest.raises(ValueError, match=re.escape(words)):
         lv.sample(lev, 100, method="rejection", budget=1000, generator=generator())
-    lines = lv.RidgeLeverage(lv.Gaussian(0.01), random_points(50, 5), 1e-6)
-    with pytest.raises(ValueError, match='raise it or use method="pool"'):
-        lv.sample(lines, 10**7, method="rejection", generator=generator())
+    smooth = lv.RidgeLeverage(lv.Gaussian(3.0), random_points(50, 5), 1e-6)
+    with pytest.raises(ValueError, match='over budget=10000000; raise it or use method="pool"'):
+        lv.sample(smooth, 10**4, method="rejection", generator=generator())
 
 
 @pytest.mark.parametrize("order", [1, 2])

@@ -9,6 +9,7 @@ from scipy.stats import kstest
 import levlib as lv
 from tests.oracles import CIRCLES, arc_p_value, frequency_cdf, generator
 
+pytestmark = pytest.mark.filterwarnings("error:pool")
 FALSE_ALARM = 1e-3
 N = 20_000
 
@@ -33,12 +34,30 @@ def test_the_prior_is_a_wrong_sampler_and_is_caught(name, lam):
 
 
 @pytest.mark.parametrize("name", CIRCLES)
-def test_pool_of_a_hundred_a_weight_passes_and_a_small_pool_fails(name):
-    lev = lv.RidgeLeverage(lv.NTK(), CIRCLES[name], 1e-2)
-    draw = lv.sample(lev, 2000, method="pool", generator=generator(1))
+@pytest.mark.parametrize("lam", [1e-2, 1e-4])
+def test_a_pool_of_the_size_that_the_warning_asks_for_passes_and_ten_a_weight_fails_on_clusters(name, lam):
+    lev = lv.RidgeLeverage(lv.NTK(), CIRCLES[name], lam)
+    needed = round(11 * 2000 * lv.rejection_bound(lev)[0] / lev.s_lam)
+    draw = lv.sample(lev, 2000, method="pool", pool=needed, generator=generator(1))  # a warning would be an error
     assert arc_p_value(lev, draw.W) > FALSE_ALARM
-    small = lv.sample(lev, 2000, method="pool", pool=2000, generator=generator(1))
-    assert arc_p_value(lev, small.W) < 1e-6
+    if name == "clustered" and lam < 1e-3:
+        with pytest.warns(UserWarning, match="pool=20000 is too small: use pool="):
+            small = lv.sample(lev, 2000, method="pool", pool=20_000, generator=generator(1))
+        assert arc_p_value(lev, small.W) < 1e-6
+        assert draw.ess == pytest.approx(needed / second_moment(lev), rel=0.05)
+
+
+def second_moment(lev) -> float:
+    """E_p[r^2] / s^2, exactly: a pool of M prior weights has an effective size of M over it."""
+    edges, values = lv.leverage_arcs(lev)
+    return float((values.square() * edges.diff()).sum()) / (2 * math.pi) / lev.s_lam**2
+
+
+def test_a_pool_that_missed_a_wedge_is_told_by_its_mean():
+    """lam is so small that the clusters' wedges hold half of s_lambda; 100 prior weights see hardly any of them."""
+    lev = lv.RidgeLeverage(lv.NTK(), lv.data.clustered_circle(10, 10, 1e-5, generator=generator()), 1e-8)
+    with pytest.warns(UserWarning, match=r"pool=100 is too small: use pool=1000 .* the mean"):
+        lv.sample(lev, 1, method="pool", pool=100, generator=generator(1))
 
 
 def test_grid_draws_the_leverage_density_and_the_prior_does_not():
@@ -54,7 +73,10 @@ def test_grid_draws_the_leverage_density_and_the_prior_does_not():
 
 @pytest.mark.parametrize("method, kernel, X", [
     ("arcs", lv.NTK(), CIRCLES["clustered"]),
-    ("pool", lv.NTK(), CIRCLES["clustered"]),
+    ("gibbs", lv.NTK(), CIRCLES["clustered"]),
+    ("gibbs", lv.ArcCosine(2), CIRCLES["random"]),
+    ("rejection", lv.NTK(), CIRCLES["clustered"]),
+    ("pool", lv.NTK(), CIRCLES["random"]),
     ("grid", lv.Gaussian(0.3), torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None]),
 ])  # fmt: skip
 @pytest.mark.parametrize("mix", [0.0, 0.5])
@@ -89,16 +111,17 @@ def test_nothing_is_drawn_where_no_unit_is_active_unless_mixed():
 
 def test_the_same_seed_gives_the_same_draw():
     lev = lv.RidgeLeverage(lv.NTK(), CIRCLES["random"], 1e-2)
-    for method in ("arcs", "pool"):
+    for method in ("arcs", "gibbs", "pool", "rejection"):
         one, two, other = (lv.sample(lev, 10, method=method, mix=0.2, generator=generator(s)) for s in (1, 1, 2))
         assert torch.equal(one.W, two.W) and torch.equal(one.ratio, two.ratio) and not torch.equal(one.W, other.W)
 
 
-@pytest.mark.parametrize("method", ["arcs", "pool"])
+@pytest.mark.parametrize("method", ["arcs", "gibbs", "pool", "rejection"])
 def test_float32_and_a_single_weight(method):
     lev = lv.RidgeLeverage(lv.NTK(), CIRCLES["random"].float(), 1e-2)
     draw = lv.sample(lev, 1, method=method, generator=generator())
     assert draw.W.dtype == draw.ratio.dtype == torch.float32 and draw.W.shape == (1, 2) and draw.m == 1
+    assert (draw.ess is None) == (method != "pool")
 
 
 def test_one_point():

@@ -66,7 +66,7 @@ def test_a_projection_is_chi_square_around_the_sketch():
         both = lv.leverage_scores(A, sketch=40, project=6, generator=generator(seed))
         ratios.append(float(both[20] / sketched[20]))
     assert kstest(6 * np.array(ratios), chi2(6).cdf).pvalue > 1e-3
-    assert kstest(5 * np.array(ratios), chi2(6).cdf).pvalue < 1e-6
+    assert kstest(4 * np.array(ratios), chi2(6).cdf).pvalue < 1e-12
 
 
 def test_a_sketch_of_a_matrix_that_lacks_rank_and_float32():
@@ -108,15 +108,15 @@ def nystrom_error(K, chosen):
 
 
 def test_nystrom_error_is_near_the_best_and_that_of_uniform_points_is_not():
-    """|K - K~| at most lam on 20 of 20 draws, lam the 21st eigenvalue (what rank 20 leaves); uniform: on none."""
-    X, kernel, s = islands(), lv.Gaussian(0.3), 80
+    """|K - K~| is at most what the best rank 40 leaves, on 20 of 20 draws of 120 points; over twice that if uniform."""
+    X, kernel, s = islands(), lv.Gaussian(0.3), 120
     K = kernel.gram(X)
-    best = float(torch.linalg.eigvalsh(K)[-21])
+    best = float(torch.linalg.eigvalsh(K)[-41])
     for seed in range(20):
         chosen, weights = lv.recursive_nystrom(kernel, X, best, s, generator=generator(seed))
         assert len(chosen.unique()) == s and (weights >= 1 - 1e-12).all()
         assert nystrom_error(K, chosen) <= best
-        assert nystrom_error(K, torch.randperm(1000, generator=generator(seed))[:s]) > best
+        assert nystrom_error(K, torch.randperm(1000, generator=generator(seed))[:s]) > 2 * best
 
 
 def test_inclusion_weights_are_unbiased():
@@ -132,9 +132,9 @@ def test_inclusion_weights_are_unbiased():
 def test_the_estimated_scores_follow_the_exact_ones_and_all_points_may_be_chosen():
     X, kernel = islands(200), lv.Gaussian(0.3)
     exact = lv.ridge_leverage_scores(kernel.gram(X), 0.1)
-    chosen = torch.cat([lv.recursive_nystrom(kernel, X, 0.1, 20, generator=generator(s))[0] for s in range(100)])
+    chosen = torch.cat([lv.recursive_nystrom(kernel, X, 0.1, 60, generator=generator(s))[0] for s in range(100)])
     counts = torch.bincount(chosen, minlength=200).double()
-    assert float(counts[exact > 0.9].min()) >= 99 and np.corrcoef(counts, exact)[0, 1] > 0.9
+    assert float(counts[exact > 0.9].min()) >= 80 and np.corrcoef(counts, exact)[0, 1] > 0.9
     everything, weights = lv.recursive_nystrom(kernel, X.float(), 0.1, 200, generator=generator())
     assert torch.equal(everything, torch.arange(200)) and torch.allclose(weights, torch.ones(200))
 
