@@ -130,7 +130,7 @@ def leverage_arcs(lev: RidgeLeverage) -> tuple[Tensor, Tensor]:
     """
     if half_space_order(lev.kernel) != 0 or lev.X.shape[1] != 2:
         raise ValueError(
-            f"arcs need the NTK or ArcCosine(0) on data in the plane (d = 2), got {lev.kernel!r} with d = {lev.X.shape[1]}"
+            f"arcs need the NTK or ArcCosine(0) on data in the plane, got {lev.kernel!r} with d = {lev.X.shape[1]}"
         )
     X = lev.X[lev.X.norm(dim=1) > 0]
     if not len(X):
