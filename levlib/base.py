@@ -69,7 +69,11 @@ class Kernel(ABC):
 
 
 class EstimatedKernel(Kernel):
-    """A kernel whose Gram matrix is the mean over fixed weights W (m, d1); made by `Kernel.estimated`."""
+    """A kernel whose Gram matrix is the mean over fixed weights W (m, d1); made by `Kernel.estimated`.
+
+    `RidgeLeverage` takes it as any kernel: its ratio is that of the estimated matrix, so its mean over w ~ p differs
+    from `s_lam` by the error of the estimate.
+    """
 
     def __init__(self, kernel: Kernel, W: Tensor):
         self.kernel, self.W = kernel, W

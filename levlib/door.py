@@ -81,7 +81,7 @@ def as_positive(value, name: str, at_most: float = math.inf) -> float:
 
 def as_scale(value, name: str) -> float | Tensor:
     """Return a positive number: as a float, or as the torch scalar that it is where it requires a gradient."""
-    number = as_positive(value, name)
+    number = as_positive(value.detach() if isinstance(value, Tensor) else value, name)
     if not 1e-100 <= number <= 1e100:
         raise ValueError(f"{name} must be between 1e-100 and 1e100, got {number:g}; rescale the data")
     return value.reshape(()) if isinstance(value, Tensor) and value.requires_grad else number

@@ -75,10 +75,10 @@ class Gaussian(Fourier):
     3.4).
 
     `lengthscale` is l > 0, in the units of the data; a torch scalar that requires a gradient gets it through `gram`,
-    `sample` and `log_prob`. `form` is "pair" for the real features (cos 2 pi w.x, sin 2 pi w.x), d2 = 2, or "complex"
-    for exp(-2 pi i w.x), d2 = 1; both have the same ridge leverage. Gradients in X are finite and right everywhere.
-    Raises ValueError for another form or a length scale that is not positive. Cost of `gram`: n k d; of `features`:
-    n m d. Source: Rahimi and Recht 2008; Avron et al. 2017 for the 2 pi in the exponent.
+    `sample` and `log_prob` (first derivatives only). `form` is "pair" for the real features (cos 2 pi w.x, sin 2 pi
+    w.x), d2 = 2, or "complex" for exp(-2 pi i w.x), d2 = 1; both have the same ridge leverage. Gradients in X are right
+    everywhere. Raises ValueError for another form or a length scale that is not positive. Cost of `gram`: n k d; of
+    `features`: n m d. Source: Rahimi and Recht 2008; Avron et al. 2017 for the 2 pi in the exponent.
 
     >>> import levlib as lv
     >>> lv.Gaussian(0.5).gram([[0.0], [0.5]])[0, 1]      # exp(-1/2)

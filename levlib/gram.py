@@ -8,7 +8,7 @@ from torch import Tensor
 from levlib.door import as_points, blocks
 
 # a block and its temporaries stay in cache: larger blocks are slower, as each temporary is then paged in anew
-BLOCK_BYTES = 2**22
+BLOCK_BYTES = 2**23
 
 
 def as_pair(X, Z) -> tuple[Tensor, Tensor]:
@@ -77,5 +77,5 @@ def _recorded(*tensors: Tensor) -> bool:
 
 
 def _few(pairs: Tensor, X: Tensor, block: Tensor) -> bool:
-    # gathering pairs of rows costs about four times what cdist does, and must not hold more than the block itself
-    return 4 * len(pairs) * X.shape[1] <= block.numel()
+    # gathering a pair of rows costs about eight times what cdist does for it, and must hold no more than a block may
+    return 8 * len(pairs) <= block.numel() and len(pairs) * X[0].nbytes <= BLOCK_BYTES
