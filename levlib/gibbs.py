@@ -58,7 +58,7 @@ def _angle(form: HalfSpaces, a: Tensor, b: Tensor, generator: torch.Generator) -
     if form.order:
         chosen = waves[torch.arange(len(a)), side[:, 0], :, piece[:, 0]]
         low, high = _bisect(chosen, share, low, high, form.order)
-    return low + share * (high - low) + math.pi * side
+    return low + share * (high - low) + math.pi * side.to(a)  # an integer times a float would be float32
 
 
 def _bisect(waves: Tensor, share: Tensor, low: Tensor, high: Tensor, order: int) -> tuple[Tensor, Tensor]:

@@ -39,6 +39,13 @@ def test_ten_sweeps_draw_the_leverage_density_in_the_plane(name, kernel, lam):
     assert torch.allclose(draw.ratio, lev.s_lam / lev(draw.W), rtol=1e-10)
 
 
+def test_wedges_of_a_tenth_of_a_micro_radian_are_hit_to_rounding_error():
+    lev = lv.RidgeLeverage(lv.NTK(), lv.data.clustered_circle(10, 10, 1e-6, generator=generator(3)), 1e-9)
+    W = gibbs(lev).W
+    assert arc_p_value(lev, W) > FALSE_ALARM
+    assert arc_p_value(lev, W + 1e-7 * W[:, [1, 0]]) < 1e-12
+
+
 @pytest.mark.parametrize("lam", [1e-1, 1e-4])
 @pytest.mark.parametrize("name", SPHERES)
 def test_ten_sweeps_draw_the_leverage_density_in_space(name, lam):
