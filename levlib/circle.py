@@ -28,7 +28,7 @@ def ratio_on_circles(A: Tensor, a: Tensor, b: Tensor, order: int) -> tuple[Tenso
     mixed, s = _product(E, E @ A), _take(sign, switch)
     balance = _running(sign, -2 * s)
     crossed = _running(sign * mixed, -2 * s * _take(mixed, switch))
-    whole = mixed.sum(-1, keepdim=True) + _running(_product(E * sign, (E * sign) @ A), _jumps(A, E, sign, switch))
+    whole = _signed(A, E, sign, switch) + mixed.sum(-1, keepdim=True)
     ratio = torch.stack([whole + 2 * crossed, whole - 2 * crossed], dim=1).div_(4)
     nothing = torch.stack([balance == -len(A), balance == len(A)], dim=1)
     edges = torch.nn.functional.pad(angle.gather(1, switch), (1, 1))
@@ -41,27 +41,29 @@ def circle_bytes(n: int, order: int) -> int:
     return 8 * (20 * n * (order + 1) + 2 * (n // GROUPS + 1) ** 2)
 
 
-def _jumps(A: Tensor, E: Tensor, sign: Tensor, switch: Tensor) -> Tensor:
-    """How (sign E) A (sign E)^T changes as the points of `switch`, one after the other, change sign.
+def _signed(A: Tensor, E: Tensor, sign: Tensor, switch: Tensor) -> Tensor:
+    """(sign E) A (sign E)^T on each arc, as the points of `switch`, one after the other, change sign.
 
     A change of sign i needs row i of A times sign E at that moment. The points are taken in groups: one matrix product
     gives all rows at the start of a group, and within it only the entries of A between its own points correct them.
     """
-    jumps, sign, diagonal = [], sign.clone(), A.diagonal()[switch][:, None]
+    start, jumps, sign, diagonal = None, [], sign.clone(), A.diagonal()[switch][:, None]
     step = -(-len(A) // GROUPS)
     for group, own in zip(switch.split(step, dim=1), diagonal.split(step, dim=2), strict=True):
         F = E * sign
+        rows, f = F @ A, _take(F, group)
+        start = _product(F, rows) if start is None else start
         earlier = A.flatten().index_select(0, _pairs(group, len(A))).view(*group.shape, -1).tril_(-1)
-        f = _take(F, group)
-        h = _take(F @ A, group) - 2 * (earlier @ f.mT).mT
+        h = _take(rows, group) - 2 * (earlier @ f.mT).mT
         jumps.append(4 * _product(f, own * f - h))
         sign.scatter_(2, group[:, None], -_take(sign, group))
-    return torch.cat(jumps, dim=-1)
+    return _running(start, torch.cat(jumps, dim=-1))
 
 
 def _argsort(angle: Tensor) -> Tensor:
-    # NumPy sorts short rows four times as fast as torch
-    return angle.argsort(1) if angle.is_cuda else torch.from_numpy(np.argsort(angle.numpy(), axis=1))
+    # NumPy sorts short rows four times as fast as torch does on a CPU
+    on_cpu = angle.device.type == "cpu"
+    return torch.from_numpy(np.argsort(angle.numpy(), axis=1)) if on_cpu else angle.argsort(1)
 
 
 def _running(start: Tensor, jumps: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from levlib.door import blocks
 from levlib.draw import uniform
 from levlib.forms import HalfSpaces
 
-BLOCK_BYTES = 2**26
+BLOCK_BYTES = 2**24
 
 
 def great_circles(form: HalfSpaces, W: Tensor, sweeps: int, generator: torch.Generator) -> Tensor:
@@ -47,7 +47,7 @@ def _normal(m: int, d: int, generator: torch.Generator, like: Tensor) -> Tensor:
 def _angle(form: HalfSpaces, a: Tensor, b: Tensor, generator: torch.Generator) -> Tensor:
     """Draw t (c, 1) from the density in proportion to the ratio at y_i = a_i cos t + b_i sin t, for a and b (c, n)."""
     edges, ratio = ratio_on_circles(form.A, a, b, form.order)
-    waves = _to_waves(form.order).to(a) @ ratio
+    waves = _to_waves(form.order).to(a) @ ratio if form.order else ratio
     mass = (waves * _integral(edges, form.order).diff(dim=-1)[:, None]).sum(2).clamp_(min=0)
     heap = mass.flatten(1).cumsum(1)
     level = uniform(len(a), generator, a)[:, None] * heap[:, -1:]

@@ -23,7 +23,7 @@ def statistical_dimension(K, lam: float) -> float:
     2.0
     """
     K, lam = as_square(K, "K"), as_positive(lam, "lam")
-    values = torch.linalg.eigvalsh(K.double()).clamp(min=0)
+    values = torch.linalg.eigvalsh(K.detach().double()).clamp(min=0)
     return float((values / (values + lam)).sum())
 
 
@@ -33,6 +33,7 @@ class RidgeLeverage:
     `lev = RidgeLeverage(kernel, X, lam)` factors K + lam I once; `lev(W)` is tr[Phi(w)^T (K + lam I)^{-1} Phi(w)] for
     each row of W, shape (m,), with Phi(w) of shape (n, d2). Its mean over w ~ p is `lev.s_lam`, the statistical
     dimension. It is zero where no feature is active (a half space without data), and never more than |Phi(w)|^2 / lam.
+    It carries no gradient.
 
     X is (n, d), lam > 0. Raises ValueError for bad data or where K + lam I is not positive definite. Cost: n^3 / 3
     once; then n^2 d2 / 2 for each w by one triangular solve a block. For the NTK n^2 / 2 for each w by matrix products:
@@ -66,19 +67,21 @@ class RidgeLeverage:
         self._gram = kernel.gram(self.X) if exact else pilot_gram(kernel, self.X, self.pilot)
         ridge = self.lam * torch.eye(len(self._gram), dtype=torch.float64, device=self.X.device)
         name = f"K (in {self._gram.dtype})" if exact else "Z Z^T"
-        self._factor = cholesky(self._gram.double() + ridge, f"{name} + {self.lam:g} I")
+        self._factor = cholesky(self._gram.detach().double() + ridge, f"{name} + {self.lam:g} I")
 
     def __call__(self, W) -> Tensor:
         W = as_points(W, "W", self.X.shape[1], like=self.X)
-        return (1 + self.margin) * self.form.ratio(W)
+        with torch.no_grad():
+            return (1 + self.margin) * self.form.ratio(W)
 
     @cached_property
     def form(self) -> Triangular | HalfSpaces | Woodbury:
         """How the ratio is computed; `levlib.forms` says what each form costs."""
-        if len(self._factor) < len(self.X):
-            return Woodbury(self.kernel, self.X, self._factor, self.pilot, self.lam)
+        X = self.X.detach()
+        if len(self._factor) < len(X):
+            return Woodbury(self.kernel, X, self._factor, self.pilot, self.lam)
         form = Triangular if half_space_order(self.kernel) is None else HalfSpaces
-        return form(self.kernel, self.X, self._factor)
+        return form(self.kernel, X, self._factor)
 
     @property
     def K(self) -> Tensor:

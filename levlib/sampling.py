@@ -30,13 +30,14 @@ def sample(
     """Draw m weights from the leverage density q = q_lambda / s_lambda (Def. 3.1, Theorem 3.3), with ratio = p/q.
 
     `method` is one of
-    "arcs": NTK or ArcCosine(0), d = 2; exact. Cost: 2 n^3, once.
-    "grid": Gaussian, d = 1; exact for a density constant on the cells of a fine grid, which the ratio uses. Cost: n^2 a
-    cell, once.
-    "gibbs": NTK or ArcCosine, any d; the ends of m independent chains of `sweeps` = 10 great circles, each step exact.
-    Cost: about 10 n^2 for each chain and sweep.
-    "rejection": NTK, ArcCosine(0) or Fourier features; exact, from m / acceptance prior weights at n^2 / 2 each.
-    "pool": any kernel, also with a pilot; `pool` = 100 m prior weights, resampled by their ratio at n^2 / 2 each.
+
+    - "arcs": NTK or ArcCosine(0), d = 2. Exact. Cost: 2 n^3 once, then O(m).
+    - "grid": Gaussian, d = 1. Exact for a density constant on the cells of a fine grid, which the ratio uses. Cost: n^2
+      a cell once, then O(m).
+    - "gibbs": NTK or ArcCosine, any d. The ends of m independent chains of `sweeps` = 10 great circles, each step
+      exact; for ArcCosine(2) with lam under 1e-4 take 20. Cost: about 10 n^2 for each chain and sweep.
+    - "rejection": NTK, ArcCosine(0) or Fourier features. Exact. Cost: n^2 / 2 for each of m / acceptance prior weights.
+    - "pool": any kernel, also with a pilot. Resamples `pool` = 100 m prior weights by their ratio. Cost: n^2 / 2 each.
 
     "rejection" refuses before it starts where it would need over `budget` = 10^7 prior weights, and names the
     acceptance rate (`rejection_bound` gives it). "pool" is approximate: a cell where the ratio is r gets 1 + (m / pool)
