@@ -11,6 +11,7 @@ from levlib.draw import uniform
 from levlib.forms import HalfSpaces
 
 BLOCK_BYTES = 2**24
+RETURNS = 20
 
 
 def great_circles(form: HalfSpaces, W: Tensor, sweeps: int, generator: torch.Generator) -> Tensor:
@@ -28,8 +29,11 @@ def great_circles(form: HalfSpaces, W: Tensor, sweeps: int, generator: torch.Gen
     for _ in range(sweeps):
         for block in blocks(len(W), circle_bytes(len(X), form.order), BLOCK_BYTES):
             W[block] = _turn(form, X, W[block], generator)
-    while (lost := form.ratio(W.to(form.X)) == 0).any():  # a weight beside an edge may be rounded across it
-        W[lost] = _turn(form, X, W[lost], generator)
+    for _ in range(RETURNS):
+        lost = form.ratio(W.to(form.X)) == 0
+        if not lost.any():
+            break
+        W[lost] = _turn(form, X, W[lost], generator)  # it was beside an edge, and has been rounded across it
     return W.to(form.X)
 
 

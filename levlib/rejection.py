@@ -18,10 +18,10 @@ def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
     """Return a bound of q_lambda/p over all weights, and s_lambda / bound: the acceptance rate of rejection sampling.
 
     For the NTK and ArcCosine(0) the bound is the true maximum in d = 2 (over the arcs) and d = 3 (over the cells that
-    the planes w.x_i = 0 cut from the sphere). In other dimensions it is the least of sum_ij max(A_ij, 0), n times the
-    largest eigenvalue of A, and sum_i |phi_i|^2 times that of (K + lam I)^{-1}: r = z^T A z with z in {0, 1}^n. For
-    Fourier features it is the smaller of sum_ij |(K + lam I)^{-1}_ij| and n over the least eigenvalue of K + lam I, at
-    most n / lam. Those are valid, and loose: a small acceptance rate may be due to the bound alone.
+    the planes w.x_i = 0 cut from the sphere). In other dimensions it is the smaller of sum_ij max(A_ij, 0) and n times
+    the largest eigenvalue of A, as r = z^T A z with z in {0, 1}^n. For Fourier features it is the smaller of sum_ij
+    |(K + lam I)^{-1}_ij| and n over the least eigenvalue of K + lam I, at most n / lam. Those are valid, and loose: a
+    small acceptance rate may be due to the bound alone.
 
     Raises ValueError for ArcCosine(1) and (2), whose ratio grows without bound with |w|, for a kernel without a known
     bound, and for a leverage with a pilot. Cost: n^2 for each of 2n arcs (d = 2) or 2n circles (d = 3), else n^3.
@@ -42,6 +42,8 @@ def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
             f"the ratio of {lev.kernel!r} has no {'finite' if grows else 'known'} bound; "
             f'use method="{"gibbs" if grows else "pool"}"'
         )
+    if not bound > 0:
+        raise ValueError(f"the leverage underflows in {lev.X.dtype}; use float64, or rescale X and lam")
     return bound, lev.s_lam / bound
 
 
@@ -54,14 +56,16 @@ def accepted(lev: RidgeLeverage, m: int, budget: int, generator: torch.Generator
             f"the acceptance rate is {acceptance:.2g} (s_lambda / bound): {m} weights need about {m / acceptance:.2g} "
             f'draws from the prior, over budget={budget}; raise it or use method="{instead}"'
         )
-    kept, have = [], 0
+    kept, have, drawn = [], 0, 0
     while have < m:
         size = min(int(1.1 * (m - have) / acceptance) + 16, BLOCK_BYTES // 64)
         W = lev.kernel.sample(size, lev.X.shape[1], generator=generator).to(lev.X)
         ratio = lev(W)
         chosen = uniform(size, generator, W) * bound < ratio
         kept.append((W[chosen], ratio[chosen]))
-        have += int(chosen.sum())
+        have, drawn = have + int(chosen.sum()), drawn + size
+        if have < m and acceptance * drawn > 10 * m + 1000:  # under 1e-100 for a right ratio
+            raise ValueError(f"the leverage underflows in {W.dtype}; use float64, or rescale X and lam")
     W, ratio = (torch.cat(part)[:m] for part in zip(*kept, strict=True))
     return W, ratio
 

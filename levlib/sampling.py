@@ -74,6 +74,8 @@ def sample(
         plain = uniform(m, generator, W) < mix
         W = torch.where(plain[:, None], lev.kernel.sample(m, W.shape[1], generator=generator).to(W), W)
         density = (1 - mix) * drawn.density_at(W) + mix
+    if not torch.isfinite(1 / density).all():
+        raise ValueError(f"the leverage of some weights underflows in {W.dtype}; use float64, or rescale X and lam")
     return Draw(W, 1 / density, drawn.ess)
 
 

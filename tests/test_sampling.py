@@ -128,3 +128,12 @@ def test_one_point():
     lev = lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0]], 0.5)
     draw = lv.sample(lev, 500, method="arcs", generator=generator())
     assert (draw.W[:, 0] >= 0).all() and torch.allclose(draw.ratio, torch.full_like(draw.ratio, 0.5))
+
+
+@pytest.mark.parametrize("method", ["arcs", "gibbs", "pool", "rejection", "grid"])
+def test_leverage_that_underflows_says_so_and_does_not_hang(method):
+    grid = method == "grid"
+    X = torch.linspace(-1, 1, 5)[:, None] if grid else CIRCLES["random"].float()
+    lev = lv.RidgeLeverage(lv.Gaussian(0.5) if grid else lv.NTK(), X, 1e60)
+    with pytest.raises(ValueError, match=r"underflows in torch.float32|none of 500 prior weights has any leverage"):
+        lv.sample(lev, 5, method=method, generator=generator())
