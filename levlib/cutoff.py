@@ -36,7 +36,7 @@ def sample_cutoff(kernel: Kernel, X, lam: float, m: int, *, generator: torch.Gen
     if not isinstance(kernel, Gaussian):
         raise ValueError(f"the cut-off density is that of a Gaussian kernel, got {kernel!r}")
     X, lam, m, generator = as_points(X, "X"), as_positive(lam, "lam"), as_count(m, "m"), as_generator(generator)
-    (n, d), scale = X.shape, float(kernel.frequency_scale)
+    (n, d), scale = X.shape, float(torch.as_tensor(kernel.frequency_scale).detach())
     extents = (X.max(0).values - X.min(0).values).double()
     log_c = float((extents + 1 / (math.sqrt(2 * math.pi) * scale)).log().sum())
     log_top, log_floor = math.log(n / lam), -d * math.log(math.sqrt(2 * math.pi) * scale)
@@ -52,5 +52,5 @@ def sample_cutoff(kernel: Kernel, X, lam: float, m: int, *, generator: torch.Gen
     radius = scale * torch.where(inside, squared * u ** (2 / d), tail).sqrt()
     direction = torch.randn(m, d, generator=generator, device=generator.device, dtype=torch.float64).to(X.device)
     W = (radius[:, None] * torch.nn.functional.normalize(direction, dim=1)).to(X)
-    log_p = kernel.log_prob(W.double())
+    log_p = kernel.log_prob(W.double()).detach()
     return Draw(W, (log_p + log_total - (log_p + log_top).clamp(max=log_c)).exp().to(X))

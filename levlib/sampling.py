@@ -59,7 +59,7 @@ def sample(
     m, generator = as_count(m, "m"), as_generator(generator)
     if not isinstance(lev, RidgeLeverage):
         raise TypeError(f"lev must be a RidgeLeverage, got {type(lev).__name__}")
-    if method not in _METHODS:
+    if not isinstance(method, str) or method not in _METHODS:
         raise ValueError(f"method must be one of {sorted(_METHODS)}, got {method!r}")
     if isinstance(mix, bool) or not isinstance(mix, int | float) or not 0 <= mix < 1:
         raise ValueError(f"mix must be a number in [0, 1), got {mix!r}")
@@ -76,7 +76,7 @@ def sample(
         density = (1 - mix) * drawn.density_at(W) + mix
     if not torch.isfinite(1 / density).all():
         raise ValueError(f"the leverage of some weights underflows in {W.dtype}; use float64, or rescale X and lam")
-    return Draw(W, 1 / density, drawn.ess)
+    return Draw(W.detach(), 1 / density.detach(), drawn.ess)
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ CALLS = [
     (lambda: lv.sample(PLANE, 5, method="pool", pool=4, generator=g), ValueError, "pool must be at least 5"),
     (lambda: lv.sample(PLANE, 5, method="arcs", generator=None), TypeError, "generator must be a torch.Generator"),
     (lambda: lv.sample_prior(lv.NTK(), -1, 2, generator=g), ValueError, "m must be at least 1"),
+    (lambda: lv.sample(LEV, 5, method=["pool"], generator=g), ValueError, "method must be one of"),
     (lambda: lv.sample("lev", 5, method="pool", generator=g), TypeError, "lev must be a RidgeLeverage"),
     (lambda: lv.sample(LEV, 5, method="pool", sweeps=3, generator=g), ValueError, 'sweeps goes with method="gibbs"'),
     (lambda: lv.sample(LEV, 5, method="gibbs", budget=3, generator=g), ValueError, 'budget goes with method="rejec'),

@@ -95,3 +95,5 @@ def test_float32_and_a_large_ridge():
     assert draw.W.dtype == draw.ratio.dtype == torch.float32 and draw.W.shape == (7, 1)
     plain = lv.sample_cutoff(lv.Gaussian(0.5), LINE, 1e9, 7, generator=generator())
     assert torch.allclose(plain.ratio, torch.ones(7, dtype=torch.float64))
+    learnt = lv.Gaussian(torch.tensor(0.5, requires_grad=True))
+    assert not lv.sample_cutoff(learnt, LINE, 1e-2, 7, generator=generator()).ratio.requires_grad
