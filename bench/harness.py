@@ -7,6 +7,7 @@ import statistics
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -42,14 +43,15 @@ def processor() -> str:
     return f"{name}, {len(os.sched_getaffinity(0))} cores"
 
 
+@cache  # asked first before a run changes its own result file
 def commit() -> str:
     """Return the commit of the working tree, marked where files of it have changed since."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
     return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
-def write_result(script: str, rows: list[dict]) -> Path:
-    """Write rows to `bench/results/<script>.json` in one step, with the date, the machine, the versions, the commit."""
+def write_result(script: str, rows: list[dict], folder: Path = RESULTS) -> Path:
+    """Write rows to `<folder>/<script>.json` in one step, with the date, the machine, the versions, the commit."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -66,8 +68,8 @@ def write_result(script: str, rows: list[dict]) -> Path:
         "commit": commit(),
         "rows": rows,
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{script}.json"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{script}.json"
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     os.replace(beside, path)
