@@ -148,6 +148,18 @@ def test_what_changed_runs_again(book, monkeypatch):
     assert book() == (["intro.ipynb", "a.ipynb"], [])
 
 
+def test_a_notebook_runs_again_when_a_result_that_it_names_changes(book):
+    (book.root / "chapters/a.ipynb").write_text("reads ../bench/results/counts.json")
+    results = book.root / "bench" / "results"
+    results.mkdir(parents=True)
+    (results / "counts.json").write_text("1")
+    assert book() == (["intro.ipynb", "a.ipynb"], [])
+    (results / "others.json").write_text("1")
+    assert book() == ([], [])
+    (results / "counts.json").write_text("2")
+    assert book() == (["a.ipynb"], [])
+
+
 def test_a_removed_notebook_leaves_nothing(book):
     book()
     (book.root / "chapters/a.ipynb").unlink()
@@ -191,6 +203,18 @@ def test_execute_reports_the_failing_cell_and_leaves_the_target_alone(tmp_path):
     source.write_text(notebook("import os\nos.environ['LEVLIB_STATIC']"))
     passed, said = stage.execute(source, target)
     assert passed and "'1'" in target.read_text()
+
+
+def test_execute_lays_the_results_that_a_notebook_names_beside_it(tmp_path):
+    source, results = tmp_path / "chapters" / "n.ipynb", tmp_path / "bench" / "results"
+    source.parent.mkdir()
+    results.mkdir(parents=True)
+    (results / "counts.json").write_text("counted")
+    (results / "others.json").write_text("not asked for")
+    read = "from pathlib import Path\nplace = Path('../bench/results')\n"
+    source.write_text(notebook(read + "(place / 'counts.json').read_text(), len(list(place.iterdir()))"))
+    passed, said = stage.execute(source, target := tmp_path / "out.ipynb")
+    assert passed and "('counted', 1)" in target.read_text(), said
 
 
 def test_the_pages_of_the_toc_exist():

@@ -1,8 +1,9 @@
 """Build the book from executed copies of its notebooks: python book/tools/stage.py [--strict].
 
 `_build/stage` holds a copy of the sources, in which each notebook is its executed copy. A notebook runs (by nbmake)
-only when its key changed: the hash of its source, of levlib, of the installed packages and of this file. What succeeded
-is written down after each notebook, so an interrupted run goes on where it stopped. The pages are always built cold.
+only when its key changed: the hash of its source, of the results that it names, of levlib, of the installed packages
+and of this file. What succeeded is written down after each notebook, so an interrupted run goes on where it stopped.
+The pages are always built cold.
 """
 
 import argparse
@@ -116,6 +117,12 @@ def mirror(root: Path, stage: Path) -> None:
                 path.unlink()
 
 
+def results_named(source: Path) -> list[Path]:
+    """Return the files of bench/results that a notebook names: it reads them as ../bench/results/<name>.json."""
+    text = source.read_text(encoding="utf-8")
+    return [path for path in sorted(source.parents[1].glob("bench/results/*.json")) if path.name in text]
+
+
 def execute(source: Path, target: Path) -> tuple[bool, str]:
     """Run one notebook by nbmake and put the executed copy in place; return whether it passed, and what pytest said."""
     # nbmake collects nothing under a folder named _build, so the copy runs in a temporary place
@@ -123,6 +130,8 @@ def execute(source: Path, target: Path) -> tuple[bool, str]:
         copy = Path(place) / source.parent.name / source.name
         copy.parent.mkdir()
         shutil.copyfile(source, copy)
+        for result in results_named(source):
+            write(Path(place) / result.relative_to(source.parents[1]), result.read_bytes())
         options = ["--nbmake", "--overwrite", f"--nbmake-timeout={TIMEOUT}", "-q", "-p", "no:cacheprovider"]
         ran = subprocess.run(
             [sys.executable, "-m", "pytest", *options, f"--rootdir={place}", str(copy)],
@@ -144,7 +153,7 @@ def run_notebooks(root: Path, stage: Path, manifest: Manifest, run=execute) -> l
     todo = notebooks(root)
     manifest.data["notebooks"] = done = {name: done[name] for name in map(str, todo) if name in done}
     for path in todo:
-        key = digest(platform_key(), (root / path).read_bytes())
+        key = digest(platform_key(), (root / path).read_bytes(), digest_files(root, results_named(root / path)))
         target, record = stage / path, done.get(str(path), {})
         if record.get("key") == key and target.is_file() and record.get("copy") == digest(target.read_bytes()):
             print(f"   {path}  unchanged ({record['seconds']:.1f} s when it ran)", flush=True)
