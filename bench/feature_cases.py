@@ -56,7 +56,7 @@ def cases() -> list[Case]:
     table = [
         ("Gaussian, d = 1, l = 0.1", "200 on a grid", gauss(0.1), lambda: line(200), (0.1, 0.01, 0.001), "grid"),
         ("Gaussian, d = 1, l = 0.3", "100 on a grid", gauss(0.3), lambda: line(100), (0.01,), "grid"),
-        ("Gaussian, d = 2, l = 0.5", "100 in a square", gauss(0.5), lambda: cube(100, 2), (0.01,), "rejection"),
+        ("Gaussian, d = 2, l = 0.5", "100 in a square", gauss(0.5), lambda: cube(100, 2), (0.01,), "pool"),
         ("Gaussian, d = 5, l = 0.5", "100 in a cube", gauss(0.5), lambda: cube(100, 5), (0.01,), "rejection"),
         ("Laplacian, d = 1, l = 0.5", "100 on a grid", laplace, lambda: line(100), (1.0, 0.1), "rejection"),
         ("Laplacian, d = 2, l = 0.5", "100 in a square", laplace, lambda: cube(100, 2), (1.0, 0.1), "rejection"),

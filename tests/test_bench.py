@@ -1,0 +1,147 @@
+"""The committed counts of features: whole, and reproduced by a tiny run that resumes after an interruption."""
+
+import importlib
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import levlib as lv
+
+BENCH = Path(__file__).resolve().parents[1] / "bench"
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return importlib.import_module("feature_counts")
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return json.loads((BENCH / "results" / "feature_counts.json").read_text(encoding="utf-8"))
+
+
+def schema(value):
+    """The shape of a result: the keys of each dict, the schema of a list's first item, and the kind of a leaf."""
+    if isinstance(value, dict):
+        return {key: schema(item) for key, item in value.items() if key != "versions"}
+    if isinstance(value, list):
+        return [schema(item) for item in value[:1]] if value and isinstance(value[0], dict) else "list"
+    return "number" if value is None or isinstance(value, int | float) else type(value).__name__
+
+
+@pytest.fixture
+def tiny(bench):
+    points = lv.data.sphere(10, 2, generator=torch.Generator().manual_seed(0))
+    table = [bench.Case("tiny", "10 at random", lv.NTK(), lambda: points, lam, "arcs") for lam in (0.1, 0.01)]
+    return table, bench.Effort(seeds=6, trials=10, most=2048)
+
+
+def test_the_committed_result_says_where_it_comes_from(committed):
+    assert committed["script"] == "bench/feature_counts.py"
+    assert all(committed[key] for key in ("date", "processor", "versions", "python"))
+    assert committed["commit"] not in ("", "unknown") and "dirty" not in committed["commit"]
+
+
+def test_the_committed_result_has_all_cases_with_all_draws(bench, committed):
+    rows, effort = committed["rows"], bench.Effort()
+    assert [(row["name"], row["lam"], row["method"]) for row in rows] == [
+        (case.name, case.lam, case.method) for case in bench.cases()
+    ]
+    for row in rows:
+        assert (row["seeds"], row["trials"], row["most"]) == (effort.seeds, effort.trials, effort.most)
+        assert len(row["plain"]["needed"]) == len(row["leverage"]["needed"]) == effort.seeds
+        assert [entry["fraction"] for entry in row["failures"]["rates"]][::2] == [2.0**-k for k in range(6, -1, -1)]
+        assert row["theorem"] == lv.required_features(row["epsilon"], row["delta"], row["s_lam"], row["s_lam"])
+
+
+def test_the_committed_intervals_hold_their_estimates(committed):
+    for row in committed["rows"]:
+        for part in (row["plain"], row["leverage"]):
+            assert part["low"] <= part["median"] <= part["high"]
+            assert ("median" in part["at_least"]) == (part["median"] == part["most"] and None in part["needed"])
+        assert row["ratio"]["low"] <= row["ratio"]["ratio"] <= row["ratio"]["high"]
+        assert all(entry["low"] <= entry["rate"] <= entry["high"] for entry in row["failures"]["rates"])
+        ends = row["failures"]["sufficient"]
+        assert ends["low"] <= ends["m"] <= ends["high"] <= row["theorem"]
+
+
+def test_the_theorem_holds_in_each_case_of_the_committed_result(committed):
+    """At delta = 0.1 and 200 trials, the low end of a right count exceeds delta with probability below 2.5 %."""
+    for row in committed["rows"]:
+        last = row["failures"]["rates"][-1]
+        assert last["m"] == row["theorem"] and last["low"] <= row["delta"]
+
+
+def test_the_data_of_each_case_are_those_of_the_committed_result(bench, committed):
+    for case, row in zip(bench.cases(), committed["rows"], strict=True):
+        assert math.isclose(case.leverage().s_lam, row["s_lam"], rel_tol=1e-6)
+
+
+def test_a_tiny_run_has_the_schema_of_the_committed_result(bench, tiny, tmp_path, committed):
+    table, effort = tiny
+    assert bench.measure(table, effort, tmp_path) == 6
+    made = json.loads((tmp_path / "feature_counts.json").read_text(encoding="utf-8"))
+    assert schema(made) == schema(committed)
+    assert len(made["rows"]) == 2
+
+
+def test_an_interrupted_run_resumes_and_a_finished_one_computes_nothing(bench, tiny, tmp_path, monkeypatch):
+    (table, effort), ran, run_part = tiny, [], bench.run_part
+
+    def stopped(part, case, *rest):
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        ran.append(part)
+        return run_part(part, case, *rest)
+
+    monkeypatch.setattr(bench, "run_part", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        bench.measure(table, effort, tmp_path)
+    monkeypatch.setattr(bench, "run_part", run_part)
+    assert bench.measure(table, effort, tmp_path) == 4
+    whole = (tmp_path / "feature_counts.json").read_bytes()
+    assert bench.measure(table, effort, tmp_path) == 0
+    assert (tmp_path / "feature_counts.json").read_bytes() == whole
+    rows = json.loads(whole)["rows"]
+    assert bench.measure(table, effort, tmp_path, fresh=True) == 6
+    assert json.loads((tmp_path / "feature_counts.json").read_bytes())["rows"] == rows
+    assert bench.measure(table, bench.Effort(seeds=7, trials=10, most=2048), tmp_path) == 6
+
+
+def test_holds_is_the_sandwich_of_each_prefix(bench):
+    X = torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None]
+    lev = lv.RidgeLeverage(lv.Gaussian(0.2), X, 0.01)
+    draw = lv.sample(lev, 1000, method="grid", generator=torch.Generator().manual_seed(0))
+    counts = bench.counts_to(1000)
+    epsilons = []
+    for m in counts:
+        Psi = lv.modified_features(lev.kernel, X, lv.Draw(draw.W[:m], draw.ratio[:m]))
+        epsilons.append(lv.sandwich_epsilon(Psi, lev.K, lev.lam))
+    held = list(bench.holds(lev, draw, counts))
+    assert held == [epsilon <= bench.EPSILON for epsilon in epsilons] and len(set(held)) == 2
+
+
+def test_needed_is_the_first_count_from_which_all_hold(bench):
+    counts = bench.counts_to(370_728)
+    assert counts[0] == 8 and counts[-1] == 370_728 and len(counts) == 32
+    assert bench.needed(iter([True, False, True]), counts[:3]) == 16
+    assert bench.needed(iter([True, True, False]), counts[:3]) is None
+    assert bench.needed(iter([True] * 7 + [False] * 25), counts) == 8  # nothing is asked after seven in a row
+
+
+def test_the_median_interval_is_exact_and_marks_what_is_censored(bench):
+    """For 21 values the ends are the 6th and the 16th: P(Binomial(21, 1/2) < 6) = 0.0133, for the 7th 0.039."""
+    part = bench.median_interval(list(range(1, 22)), 100)
+    assert (part["median"], part["low"], part["high"], part["at_least"]) == (11, 6, 16, [])
+    part = bench.median_interval([*range(1, 16), *[None] * 6], 100)
+    assert (part["median"], part["low"], part["high"], part["at_least"]) == (11, 6, 100, ["high"])
+
+
+def test_the_count_that_suffices_has_no_failing_count_above_it(bench):
+    rows = [{"m": m, "rate": rate} for m, rate in [(1, 0.0), (2, 0.3), (4, 0.1), (8, 0.05)]]
+    assert bench.smallest_within(rows, "rate") == 4
+    assert bench.smallest_within([*rows, {"m": 16, "rate": 0.2}], "rate") is None
