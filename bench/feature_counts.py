@@ -15,8 +15,8 @@ fractions 2^(-k/2), with Clopper-Pearson intervals. `sufficient` is the smallest
 at most delta; its low end says so of the intervals' low ends, its high end of their high ends (null: of none).
 
 `method` says how leverage weights are drawn. All are exact but "pool" (Gaussian, d = 2, where rejection accepts three
-weights in a thousand): it resamples four million plain weights, which by themselves obey Eq. 5 with eps = 0.014. "gibbs" takes
-ten sweeps, each exact.
+weights in a thousand): it resamples four million plain weights, which by themselves obey Eq. 5 with eps = 0.014.
+"gibbs" takes ten sweeps, each exact.
 """
 
 import argparse
