@@ -2,7 +2,7 @@
 
 from levlib import data
 from levlib.features import modified_features, required_features, sandwich_epsilon, sandwich_spectrum
-from levlib.kernels import NTK, Gaussian, Kernel
+from levlib.kernels import NTK, ArcCosine, Gaussian, Kernel, Laplacian, Matern, deep_ntk
 from levlib.krr import NormalEquations, solve_krr
 from levlib.leverage import RidgeLeverage, leverage_arcs, leverage_grid, statistical_dimension
 from levlib.sampling import Draw, sample, sample_prior
@@ -11,9 +11,10 @@ from levlib.verify import Interval, slope, success_rate
 _EXPLORE = ("Explorer", "Panel", "Slider", "Table")
 
 __all__ = [
-    "NTK", "Draw", "Gaussian", "Interval", "Kernel", "NormalEquations", "RidgeLeverage", "data", "leverage_arcs",
-    "leverage_grid", "modified_features", "required_features", "sample", "sample_prior", "sandwich_epsilon",
-    "sandwich_spectrum", "slope", "solve_krr", "statistical_dimension", "success_rate", *_EXPLORE,
+    "NTK", "ArcCosine", "Draw", "Gaussian", "Interval", "Kernel", "Laplacian", "Matern", "NormalEquations",
+    "RidgeLeverage", "data", "deep_ntk", "leverage_arcs", "leverage_grid", "modified_features",
+    "required_features", "sample", "sample_prior", "sandwich_epsilon", "sandwich_spectrum", "slope",
+    "solve_krr", "statistical_dimension", "success_rate", *_EXPLORE,
 ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def number(value: float) -> str:
         return str(int(value))
     digits, power = f"{value:.2e}".split("e")
     if -4 < int(power) < 5:
-        return f"{value:.3g}"
+        return f"{float(f'{value:.3g}'):g}"
     raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"10{raised}" if float(digits) == 1 else f"{float(digits):g}·10{raised}"
 

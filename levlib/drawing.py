@@ -36,7 +36,7 @@ def compile_panel(panel, columns: dict[str, list[str]]) -> dict:
     if {"hconcat", "vconcat", "concat", "facet", "repeat"} & chart.keys():
         raise ValueError("a panel is one picture: give each part of a concatenated or faceted chart a panel of its own")
     tables = sorted(set(_find(chart, "name", inside="data")))
-    if _find(chart, "values", inside="data") or _find(chart, "url", inside="data") or not tables:
+    if "datasets" in chart or _find(chart, "values", inside="data") or _find(chart, "url", inside="data") or not tables:
         raise ValueError('charts must name their data: alt.Chart(alt.NamedData("curve"))')
     unknown = set(tables) - columns.keys()
     made = {name for given in _find(chart, "as") for name in ([given] if isinstance(given, str) else given)}

@@ -172,7 +172,7 @@ const mount = async (root, spec, source) => {
   });
   const controls = element("div", { class: "lev-controls", role: "group", "aria-label": "sliders" });
   controls.append(...rows.map(({ row }) => row), reset);
-  const readout = element("dl", { class: "lev-readout", "aria-live": "polite" });
+  const readout = element("div", { class: "lev-readout" });
   const boxes = spec.panels.map(panelBox);
   const error = element("p", { class: "lev-error", role: "alert", hidden: "" });
   const panels = element("div", { class: "lev-panels" }, ...boxes.map(({ box }) => box));
@@ -181,7 +181,8 @@ const mount = async (root, spec, source) => {
   const read = (tables) => {
     const pairs = spec.readout.map(({ name, label }) => {
       const value = tables[name][0].value;
-      return element("div", {}, element("dt", {}, label), element("dd", {}, number(value)));
+      const shown = element("output", { class: "lev-value" }, number(value));
+      return element("div", {}, element("span", { class: "lev-key" }, label), shown);
     });
     readout.replaceChildren(...pairs);
   };
@@ -231,12 +232,13 @@ const mount = async (root, spec, source) => {
   };
 };
 
+// as number() in controls.py
 const number = (value) => {
   if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
   const [digits, power] = value.toExponential(2).split("e").map(Number);
   if (power > -4 && power < 5) return String(Number(value.toPrecision(3)));
-  const sup = [...String(power)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
-  return `${digits}·10${sup}`;
+  const raised = [...String(power)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
+  return digits === 1 ? `10${raised}` : `${digits}·10${raised}`;
 };
 
 const start = () => {
@@ -260,4 +262,4 @@ const render = ({ model, el }) => {
   return () => mounted.then(({ end }) => end());
 };
 
-globalThis.levlib = { start, render };
+globalThis.levlib = { start, render, number };

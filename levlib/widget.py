@@ -16,6 +16,8 @@ class ExplorerWidget(anywidget.AnyWidget):
     >>> explorer.widget.observe(print, "index")       # doctest: +SKIP
     """
 
+    _esm = assets.module_script()
+    _css = assets.css()
     spec = traitlets.Dict().tag(sync=True)
     index = traitlets.List(traitlets.Int()).tag(sync=True)
     answer = traitlets.Dict().tag(sync=True)
@@ -23,9 +25,7 @@ class ExplorerWidget(anywidget.AnyWidget):
     def __init__(self, explorer):
         self._explorer = explorer
         index = list(explorer.start)
-        super().__init__(
-            spec=explorer.spec(), index=index, answer=self._ask(index), _esm=assets.module_script(), _css=assets.css()
-        )
+        super().__init__(spec=explorer.spec(), index=index, answer=self._ask(index))
 
     def _ask(self, index: list[int]) -> dict:
         try:
