@@ -1,19 +1,22 @@
 """levlib: kernels, ridge leverage, and the random features drawn from it (Lee, Shen, Song, Wang and Yu 2020)."""
 
 from levlib import data
+from levlib.cg import ConjugateGradient, gram_matvec, solve_krr_cg
 from levlib.features import modified_features, required_features, sandwich_epsilon, sandwich_spectrum
 from levlib.kernels import NTK, Gaussian, Kernel
-from levlib.krr import NormalEquations, solve_krr
+from levlib.krr import leave_one_out, solve_krr
 from levlib.leverage import RidgeLeverage, leverage_arcs, leverage_grid, statistical_dimension
+from levlib.normal_equations import NormalEquations
 from levlib.sampling import Draw, sample, sample_prior
 from levlib.verify import Interval, slope, success_rate
 
 _EXPLORE = ("Explorer", "Panel", "Slider", "Table")
 
 __all__ = [
-    "NTK", "Draw", "Gaussian", "Interval", "Kernel", "NormalEquations", "RidgeLeverage", "data", "leverage_arcs",
-    "leverage_grid", "modified_features", "required_features", "sample", "sample_prior", "sandwich_epsilon",
-    "sandwich_spectrum", "slope", "solve_krr", "statistical_dimension", "success_rate", *_EXPLORE,
+    "NTK", "ConjugateGradient", "Draw", "Gaussian", "Interval", "Kernel", "NormalEquations", "RidgeLeverage", "data",
+    "gram_matvec", "leave_one_out", "leverage_arcs", "leverage_grid", "modified_features", "required_features",
+    "sample", "sample_prior", "sandwich_epsilon", "sandwich_spectrum", "slope", "solve_krr", "solve_krr_cg",
+    "statistical_dimension", "success_rate", *_EXPLORE,
 ]  # fmt: skip
 
 
