@@ -1,5 +1,7 @@
 """levlib: kernels, ridge leverage, and the random features drawn from it (Lee, Shen, Song, Wang and Yu 2020)."""
 
+import importlib
+
 from levlib import data
 from levlib.cg import ConjugateGradient, gram_matvec, solve_krr_cg
 from levlib.features import modified_features, required_features, sandwich_epsilon, sandwich_spectrum
@@ -10,20 +12,19 @@ from levlib.normal_equations import NormalEquations
 from levlib.sampling import Draw, sample, sample_prior
 from levlib.verify import Interval, slope, success_rate
 
-_EXPLORE = ("Explorer", "Panel", "Slider", "Table")
+# Imported on first use, so that the mathematics needs neither Jupyter nor Altair nor scikit-learn.
+_LAZY = dict.fromkeys(("Explorer", "Panel", "Slider", "Table"), "levlib.explore")
+_LAZY |= dict.fromkeys(("FeatureRidge", "KernelRidge", "LeverageFeatures"), "levlib.estimators")
 
 __all__ = [
     "NTK", "ConjugateGradient", "Draw", "Gaussian", "Interval", "Kernel", "NormalEquations", "RidgeLeverage", "data",
     "gram_matvec", "leave_one_out", "leverage_arcs", "leverage_grid", "modified_features", "required_features",
     "sample", "sample_prior", "sandwich_epsilon", "sandwich_spectrum", "slope", "solve_krr", "solve_krr_cg",
-    "statistical_dimension", "success_rate", *_EXPLORE,
+    "statistical_dimension", "success_rate", *_LAZY,
 ]  # fmt: skip
 
 
 def __getattr__(name: str):
-    # explorers draw: they are imported on first use, so that the mathematics needs neither Jupyter nor Altair
-    if name in _EXPLORE:
-        from levlib import explore
-
-        return getattr(explore, name)
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'levlib' has no attribute {name!r}")

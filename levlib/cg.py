@@ -23,11 +23,12 @@ from levlib.kernels import Kernel
 from levlib.leverage import BLOCK_BYTES
 
 
-def gram_matvec(kernel: Kernel, X) -> Callable[[Tensor], Tensor]:
-    """Return the function V -> K(X, X) V, with K made block by block and never stored.
+def gram_matvec(kernel: Kernel, X, Z=None) -> Callable[[Tensor], Tensor]:
+    """Return the function V -> K(Z, X) V, with K made block by block and never stored; Z = X if not given.
 
-    X is (n, d), V is (n, k). Raises TypeError where kernel is no levlib Kernel. Cost of a call: that of `kernel.gram`,
-    n^2 d for the kernels here, and n^2 k; blocks of rows keep its memory under `leverage.BLOCK_BYTES`.
+    X is (n, d), Z is (l, d), V is (n,) or (n, k). Raises TypeError where kernel is no levlib Kernel. Cost of a call:
+    that of `kernel.gram`, l n d for the kernels here, and l n k; blocks of rows keep its memory under
+    `leverage.BLOCK_BYTES`.
 
     >>> import levlib as lv
     >>> multiply = lv.gram_matvec(lv.Gaussian(1.0), [[0.0], [1.0]])
@@ -37,11 +38,12 @@ def gram_matvec(kernel: Kernel, X) -> Callable[[Tensor], Tensor]:
     if not isinstance(kernel, Kernel):
         raise TypeError(f"kernel must be a levlib Kernel such as NTK() or Gaussian(0.5), got {kernel!r}")
     X = as_points(X, "X")
+    Z = X if Z is None else as_points(Z, "Z", X.shape[1], like=X)
 
     def multiply(V) -> Tensor:
         V = as_labels(V, X, "X", name="V")
-        rows = blocks(len(X), 4 * len(X) * X.element_size(), BLOCK_BYTES)  # a Gram block and three temporaries
-        return torch.cat([kernel.gram(X[block], X) @ V for block in rows])
+        rows = blocks(len(Z), 4 * len(X) * X.element_size(), BLOCK_BYTES)  # a Gram block and three temporaries
+        return torch.cat([kernel.gram(Z[block], X) @ V for block in rows])
 
     return multiply
 

@@ -23,7 +23,7 @@ def as_tensor(value, name: str, ndim: int | tuple[int, ...], like: Tensor | None
     """
     if not isinstance(value, Tensor):
         try:
-            value = torch.as_tensor(np.asarray(value))
+            value = torch.as_tensor(_for_torch(np.asarray(value)))
         except (TypeError, ValueError) as error:
             raise TypeError(f"{name} must be a tensor or an array of numbers, got {type(value).__name__}") from error
     if value.dtype == torch.bool or not (value.is_floating_point() or value.is_complex()):
@@ -66,6 +66,13 @@ def as_square(value, name: str, like: Tensor | None = None) -> Tensor:
         if _largest(values[rows, rows.start :] - values[rows.start :, rows].T) > allowed:
             raise ValueError(f"{name} must be symmetric; pass (K + K.T) / 2 if the difference is rounding alone")
     return matrix
+
+
+def _for_torch(array: np.ndarray) -> np.ndarray:
+    # torch refuses reversed arrays and foreign byte orders, and warns of those that are read-only
+    if array.flags.writeable and array.dtype.isnative and all(stride >= 0 for stride in array.strides):
+        return array
+    return array.astype(array.dtype.newbyteorder("="), order="C")
 
 
 def _largest(value: Tensor) -> float:
