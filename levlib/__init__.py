@@ -4,6 +4,7 @@ import importlib
 
 from levlib import data
 from levlib.cg import ConjugateGradient, gram_matvec, solve_krr_cg
+from levlib.distributed import dask_normal_equations
 from levlib.features import modified_features, required_features, sandwich_epsilon, sandwich_spectrum
 from levlib.kernels import NTK, Gaussian, Kernel
 from levlib.krr import leave_one_out, solve_krr
@@ -17,10 +18,10 @@ _LAZY = dict.fromkeys(("Explorer", "Panel", "Slider", "Table"), "levlib.explore"
 _LAZY |= dict.fromkeys(("FeatureRidge", "KernelRidge", "LeverageFeatures"), "levlib.estimators")
 
 __all__ = [
-    "NTK", "ConjugateGradient", "Draw", "Gaussian", "Interval", "Kernel", "NormalEquations", "RidgeLeverage", "data",
-    "gram_matvec", "leave_one_out", "leverage_arcs", "leverage_grid", "modified_features", "required_features",
-    "sample", "sample_prior", "sandwich_epsilon", "sandwich_spectrum", "slope", "solve_krr", "solve_krr_cg",
-    "statistical_dimension", "success_rate", *_LAZY,
+    "NTK", "ConjugateGradient", "Draw", "Gaussian", "Interval", "Kernel", "NormalEquations", "RidgeLeverage",
+    "dask_normal_equations", "data", "gram_matvec", "leave_one_out", "leverage_arcs", "leverage_grid",
+    "modified_features", "required_features", "sample", "sample_prior", "sandwich_epsilon", "sandwich_spectrum",
+    "slope", "solve_krr", "solve_krr_cg", "statistical_dimension", "success_rate", *_LAZY,
 ]  # fmt: skip
 
 
