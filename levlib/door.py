@@ -39,10 +39,10 @@ def as_tensor(value, name: str, ndim: int | tuple[int, ...], like: Tensor | None
         raise ValueError(
             f"{name} is on {value.device} but the data is on {like.device}; move one of them with .to(...)"
         )
-    if not math.isfinite(_largest(value)):
-        raise ValueError(f"{name} holds NaN or infinity; remove or impute those entries first")
     if like is not None and not value.is_complex():
         value = value.to(like.real.dtype)
+    if not math.isfinite(_largest(value)):
+        raise ValueError(f"{name} holds NaN or infinity in {value.dtype}; remove or impute those entries first")
     return value
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import levlib as lv
+from levlib.door import as_points
 from tests.oracles import generator
 
 X = torch.eye(3, dtype=torch.float64)
@@ -125,6 +126,30 @@ CALLS = [
 def test_bad_input(call, error, words):
     with pytest.raises(error, match=re.escape(words)):
         call()
+
+
+def test_a_number_too_large_for_the_precision_of_the_data_is_refused():
+    with pytest.raises(ValueError, match=r"Y holds NaN or infinity in torch\.float32"):
+        lv.solve_krr(torch.eye(2), [1e300, 1.0], 0.1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_that_torch_dislikes_are_taken():
+    array = np.arange(6.0).reshape(3, 2)
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    for same in (array[::-1][::-1], frozen, array.astype(">f8"), np.asfortranarray(array), array.tolist()):
+        assert torch.equal(as_points(same, "X"), torch.as_tensor(array))
+    assert torch.equal(as_points(array[::-1], "X"), torch.as_tensor(array).flip(0))
+
+
+def test_asymmetry_anywhere_in_a_large_matrix_is_seen():
+    K = torch.eye(700, dtype=torch.float64)  # several blocks of the check
+    for i, j in ((0, 699), (699, 0), (350, 349), (349, 350)):
+        K[i, j] = 1e-9
+        with pytest.raises(ValueError, match="K must be symmetric"):
+            lv.solve_krr(K, torch.ones(700), 0.1)
+        K[i, j] = 0
 
 
 def test_single_precision_that_runs_out_says_so():
