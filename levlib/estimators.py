@@ -27,7 +27,7 @@ except ImportError as error:
     raise ImportError("the estimators need scikit-learn 1.6 or later: pip install 'levlib[estimators]'") from error
 
 FLOATS = (np.float64, np.float32)
-CHUNK_BYTES = 2**25
+CHUNK_BYTES = 2**24
 
 
 class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

@@ -24,7 +24,8 @@ def modified_features(kernel: Kernel, X, draw: Draw) -> Tensor:
     """
     X = as_points(X, "X")
     scale = (as_tensor(draw.ratio, "draw.ratio", 1, like=X) / draw.m).sqrt()
-    return (kernel.features(X, draw.W) * scale[:, None]).flatten(1)
+    features = kernel.features(X, draw.W)
+    return features.flatten(1) * scale.repeat_interleave(features.shape[2])
 
 
 def sandwich_spectrum(Psi, K, lam: float) -> Tensor:

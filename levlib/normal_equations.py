@@ -13,7 +13,7 @@ from levlib.door import as_labels, as_lambdas, as_tensor, blocks, cholesky, solv
 from levlib.krr import spectral_path
 
 # The block of one product: rows that a float32 product sums before it is added in float64, and columns of a panel.
-ROWS, PANEL = 4096, 256
+ROWS, PANEL = 4096, 128
 SUMS = ("gram", "moment", "square")
 
 
@@ -48,11 +48,11 @@ class NormalEquations:
         Psi = Psi.to(torch.promote_types(Psi.dtype, torch.float32))
         Y = as_labels(Y, Psi, "Psi").detach()
         self._expect((Psi.shape[1], *Y.shape[1:]), torch.promote_types(Psi.dtype, torch.float64), Psi.device)
+        for columns in blocks(Psi.shape[1], 1, PANEL):  # on and above the diagonal, then mirrored: half of the products
+            for rows in blocks(len(Psi), 1, ROWS):
+                self.gram[columns, columns.start :] += Psi[rows, columns].mH @ Psi[rows, columns.start :]
+            self.gram[columns.stop :, columns] = self.gram[columns, columns.stop :].mH
         for rows in blocks(len(Psi), 1, ROWS):
-            for columns in blocks(Psi.shape[1], 1, PANEL):  # on and above the diagonal only: half of the products
-                product = Psi[rows, columns].mH @ Psi[rows, columns.start :]
-                self.gram[columns, columns.start :] += product
-                self.gram[columns.stop :, columns] += product[:, PANEL:].mH
             self.moment += Psi[rows].mH @ Y[rows]
         self.square += (Y.abs().double() ** 2).sum(0)
         self.n += len(Psi)

@@ -25,8 +25,8 @@ def test_primal_is_dual():
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 def test_sums_over_several_panels_and_row_blocks_are_the_products(dtype):
-    """600 columns are three panels, 5000 rows two blocks: the size at which both loops go round."""
-    Psi = torch.randn(5000, 600, generator=generator(), dtype=dtype)
+    """300 columns are three panels, 5000 rows two blocks: the size at which both loops go round."""
+    Psi = torch.randn(5000, 300, generator=generator(), dtype=dtype)
     Y = torch.randn(5000, 2, generator=generator(1), dtype=torch.float64)
     ne = lv.NormalEquations().update(Psi, Y)
     assert torch.allclose(ne.gram, Psi.mH @ Psi, rtol=1e-12, atol=1e-9)
