@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from levlib.door import blocks
 from levlib.normal_equations import NormalEquations
 
-FAN_IN = 8
+FAN_IN = 8  # sums that one task merges
+ROWS = 1024  # rows whose features are held at once
 
 
 def dask_normal_equations(features: Callable[..., Tensor], X, Y) -> NormalEquations:
@@ -15,7 +17,8 @@ def dask_normal_equations(features: Callable[..., Tensor], X, Y) -> NormalEquati
     X is a dask.array (n, d) and Y one (n,) or (n, k), which is cut along the rows as X is; or both are lists of as many
     chunks, dask.delayed or in memory. `features` maps a chunk of X to Psi, such as
     functools.partial(lv.modified_features, kernel, draw=draw): draw the weights once, so that all workers share them.
-    It runs on the current dask.distributed Client if there is one. Tasks only make new sums and change none, so that
+    It gets 1024 rows at a time, so that a chunk can be large: each makes one sum of s^2 numbers. It runs on the current
+    dask.distributed Client if there is one. Tasks only make new sums and change none, so that
     a chunk that is lost with its worker is done again and counted once.
 
     Raises ImportError without Dask (the extra `dask`); TypeError or ValueError where X and Y do not go together; what
@@ -40,7 +43,12 @@ def dask_normal_equations(features: Callable[..., Tensor], X, Y) -> NormalEquati
 
 
 def _chunk(features, X, Y) -> NormalEquations:
-    return NormalEquations().update(features(X), Y)
+    if len(X) != len(Y):
+        raise ValueError(f"X and Y must have as many rows in each chunk, got {len(X)} and {len(Y)}")
+    total = NormalEquations()
+    for rows in blocks(len(X), 1, ROWS):
+        total.update(features(X[rows]), Y[rows])
+    return total
 
 
 def _merge(parts: Sequence[NormalEquations]) -> NormalEquations:
