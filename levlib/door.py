@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator
+from itertools import combinations_with_replacement
 
 import numpy as np
 import torch
 from torch import Tensor
 
-CHECK_BYTES = 2**20
+TILE = 512  # side of the squares in which symmetry is checked: two of them fit a cache
 
 
 def as_tensor(value, name: str, ndim: int | tuple[int, ...], like: Tensor | None = None) -> Tensor:
@@ -62,8 +63,8 @@ def as_square(value, name: str, like: Tensor | None = None) -> Tensor:
     if matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{name} must be square, got shape {tuple(matrix.shape)}")
     allowed, values = 1e3 * torch.finfo(matrix.dtype).eps * _largest(matrix), matrix.detach()
-    for rows in blocks(len(values), values[0].nbytes, CHECK_BYTES):
-        if _largest(values[rows, rows.start :] - values[rows.start :, rows].T) > allowed:
+    for rows, columns in combinations_with_replacement(list(blocks(len(values), 1, TILE)), 2):
+        if _largest(values[rows, columns] - values[columns, rows].T) > allowed:
             raise ValueError(f"{name} must be symmetric; pass (K + K.T) / 2 if the difference is rounding alone")
     return matrix
 
