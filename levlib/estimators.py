@@ -6,12 +6,13 @@ from torch import Tensor
 
 from levlib.cg import gram_matvec
 from levlib.door import as_count, as_points, as_positive, blocks
+from levlib.draw import sample_prior
 from levlib.features import modified_features
 from levlib.kernels import Gaussian, Kernel
 from levlib.krr import solve_krr
 from levlib.leverage import RidgeLeverage
 from levlib.normal_equations import NormalEquations
-from levlib.sampling import sample, sample_prior
+from levlib.sampling import sample
 
 try:
     from sklearn.base import (

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from levlib.door import as_points, as_positive, as_square, as_tensor, cholesky
+from levlib.draw import Draw
 from levlib.kernels import Kernel
-from levlib.sampling import Draw
 
 
 def modified_features(kernel: Kernel, X, draw: Draw) -> Tensor:
