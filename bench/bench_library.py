@@ -225,7 +225,7 @@ def alone(name: str, timed: bool = False):
 
 
 def run_alone(name: str) -> None:
-    """Run one task once and say its seconds and what it added to the peak memory of a process that has it all loaded."""
+    """Run one task once; print its seconds, and what it added to the peak memory of a process that has loaded all."""
     import sklearn.kernel_approximation
     import sklearn.kernel_ridge
     import sklearn.pipeline  # noqa: F401

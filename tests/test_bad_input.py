@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import levlib as lv
+from levlib.door import as_points
 from tests.oracles import generator
 
 X = torch.eye(3, dtype=torch.float64)
@@ -117,13 +118,42 @@ CALLS = [
     (lambda: lv.required_features(0.6, 0.1, 5, 5), ValueError, "epsilon must be in (0, 0.5]"),
     (lambda: lv.required_features(0.5, 0, 5, 5), ValueError, "delta must be in (0, 1]"),
     (lambda: lv.required_features(0.5, 0.1, 4, 5), ValueError, "s_q must be at least s_lam"),
+    (lambda: lv.required_features(0.5, 0.1, 5, 0.5), ValueError, "s_lam must be more than 1/2"),
     # ridge regression
     (lambda: lv.solve_krr(K, [1.0, 2.0], 0.1), ValueError, "Y must have one row for each of the 3 points"),
     (lambda: lv.solve_krr(K, [1.0, 2.0, np.nan], 0.1), ValueError, "Y holds NaN"),
     (lambda: lv.solve_krr(K, torch.ones(3), 0), ValueError, "lam must be positive"),
+    (lambda: lv.solve_krr(K, torch.ones(3), []), ValueError, "lam is empty"),
+    (lambda: lv.solve_krr(K, torch.ones(3), [0.1, -1.0]), ValueError, "lam must be positive"),
+    (lambda: lv.solve_krr(K, torch.ones(3), [0.1, "x"]), TypeError, "lam must be a number"),
+    (lambda: lv.solve_krr(K, torch.ones(3), torch.ones(2, 2)), TypeError, "lam must be a number"),
+    (lambda: lv.solve_krr(K, torch.ones(3) * 1j, 0.1), TypeError, "Y must be real where K is real"),
+    (lambda: lv.leave_one_out(K, torch.ones(2), 0.1), ValueError, "Y must have one row for each of the 3 points"),
+    (lambda: lv.leave_one_out(K[:2], torch.ones(2), 0.1), ValueError, "K must be square"),
+    (lambda: lv.leave_one_out(K, torch.ones(3), "0.1 x"), TypeError, "lam must be a number"),
     (lambda: lv.NormalEquations().solve(0.1), ValueError, "call update with at least one chunk"),
-    (lambda: lv.NormalEquations().update(X, [1.0]), ValueError, "as many rows"),
+    (lambda: lv.NormalEquations().update(X, X[0]).solve([]), ValueError, "lam is empty"),
+    (lambda: lv.NormalEquations().update(X, [1.0]), ValueError, "Y must have one row for each of the 3 points of Psi"),
+    (lambda: lv.NormalEquations().update(X, X * 1j), TypeError, "Y must be real where Psi is real"),
+    (lambda: lv.NormalEquations().update(NAN, X), ValueError, "Psi holds NaN"),
     (lambda: lv.NormalEquations().merge(3), TypeError, "other must be NormalEquations"),
+    (lambda: lv.NormalEquations().save("sums.npz"), ValueError, "nothing to save: call update"),
+    (lambda: lv.NormalEquations().save(3), TypeError, "path must be a string or a path"),
+    (lambda: lv.NormalEquations.load(None), TypeError, "path must be a string or a path"),
+    (lambda: lv.NormalEquations.load("no/such/file"), FileNotFoundError, "no/such/file"),
+    (lambda: lv.solve_krr_cg(K, torch.ones(2), 0.1), ValueError, "Y must have one row for each of the 3 points of K"),
+    (lambda: lv.solve_krr_cg(K, torch.ones(3), 0), ValueError, "lam must be positive"),
+    (lambda: lv.solve_krr_cg(K, torch.ones(3), 0.1, tol=0), ValueError, "tol must be in (0, 1]"),
+    (lambda: lv.solve_krr_cg(K, torch.ones(3), 0.1, max_iter=0), ValueError, "max_iter must be at least 1"),
+    (lambda: lv.solve_krr_cg(K, torch.ones(3), 0.1, Psi=X[:2]), ValueError, "Psi must have one row for each of the 3"),
+    (lambda: lv.solve_krr_cg(K - X, torch.ones(3), 0.1), ValueError, "K + 0.1 I is not positive definite"),
+    (lambda: lv.solve_krr_cg("K", torch.ones(3), 0.1), TypeError, "K must be a tensor or an array"),
+    (lambda: lv.solve_krr_cg(lambda V: V[:2], torch.ones(3), 0.1), ValueError, "K(V) must be real and have the shape"),
+    (lambda: lv.solve_krr_cg(lambda V: V / 0, torch.ones(3), 0.1), ValueError, "K(V) holds NaN or infinity"),
+    (lambda: lv.solve_krr_cg(lambda V: V, torch.ones(3) * 1j, 0.1), TypeError, "Y must be real"),
+    (lambda: lv.gram_matvec("ntk", X), TypeError, "kernel must be a levlib Kernel"),
+    (lambda: lv.gram_matvec(lv.NTK(), NAN), ValueError, "X holds NaN"),
+    (lambda: lv.gram_matvec(lv.NTK(), X)(torch.ones(2)), ValueError, "V must have one row for each of the 3 points"),
     # verification
     (lambda: lv.success_rate(3, 2), ValueError, "successes must be at most trials"),
     (lambda: lv.success_rate(-1, 2), ValueError, "successes must be at least 0"),
@@ -144,6 +174,30 @@ CALLS = [
 def test_bad_input(call, error, words):
     with pytest.raises(error, match=re.escape(words)):
         call()
+
+
+def test_a_number_too_large_for_the_precision_of_the_data_is_refused():
+    with pytest.raises(ValueError, match=r"Y holds NaN or infinity in torch\.float32"):
+        lv.solve_krr(torch.eye(2), [1e300, 1.0], 0.1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_that_torch_dislikes_are_taken():
+    array = np.arange(6.0).reshape(3, 2)
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    for same in (array[::-1][::-1], frozen, array.astype(">f8"), np.asfortranarray(array), array.tolist()):
+        assert torch.equal(as_points(same, "X"), torch.as_tensor(array))
+    assert torch.equal(as_points(array[::-1], "X"), torch.as_tensor(array).flip(0))
+
+
+def test_asymmetry_anywhere_in_a_large_matrix_is_seen():
+    K = torch.eye(700, dtype=torch.float64)  # several blocks of the check
+    for i, j in ((0, 699), (699, 0), (350, 349), (349, 350)):
+        K[i, j] = 1e-9
+        with pytest.raises(ValueError, match="K must be symmetric"):
+            lv.solve_krr(K, torch.ones(700), 0.1)
+        K[i, j] = 0
 
 
 def test_single_precision_that_runs_out_says_so():
