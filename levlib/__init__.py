@@ -4,13 +4,17 @@ import importlib
 
 from levlib import data
 from levlib.cg import ConjugateGradient, gram_matvec, solve_krr_cg
+from levlib.cutoff import sample_cutoff
 from levlib.distributed import dask_normal_equations
+from levlib.draw import Draw, sample_prior
 from levlib.features import modified_features, required_features, sandwich_epsilon, sandwich_spectrum
-from levlib.kernels import NTK, Gaussian, Kernel
+from levlib.kernels import NTK, ArcCosine, Gaussian, Kernel, Laplacian, Matern, deep_ntk
 from levlib.krr import leave_one_out, solve_krr
 from levlib.leverage import RidgeLeverage, leverage_arcs, leverage_grid, statistical_dimension
 from levlib.normal_equations import NormalEquations
-from levlib.sampling import Draw, sample, sample_prior
+from levlib.rejection import rejection_bound
+from levlib.sampling import sample
+from levlib.scores import coherence, leverage_scores, recursive_nystrom, ridge_leverage_scores
 from levlib.verify import Interval, slope, success_rate
 
 # Imported on first use, so that the mathematics needs neither Jupyter nor Altair nor scikit-learn.
@@ -18,10 +22,12 @@ _LAZY = dict.fromkeys(("Explorer", "Panel", "Slider", "Table"), "levlib.explore"
 _LAZY |= dict.fromkeys(("FeatureRidge", "KernelRidge", "LeverageFeatures"), "levlib.estimators")
 
 __all__ = [
-    "NTK", "ConjugateGradient", "Draw", "Gaussian", "Interval", "Kernel", "NormalEquations", "RidgeLeverage",
-    "dask_normal_equations", "data", "gram_matvec", "leave_one_out", "leverage_arcs", "leverage_grid",
-    "modified_features", "required_features", "sample", "sample_prior", "sandwich_epsilon", "sandwich_spectrum",
-    "slope", "solve_krr", "solve_krr_cg", "statistical_dimension", "success_rate", *_LAZY,
+    "NTK", "ArcCosine", "ConjugateGradient", "Draw", "Gaussian", "Interval", "Kernel", "Laplacian", "Matern",
+    "NormalEquations", "RidgeLeverage", "coherence", "dask_normal_equations", "data", "deep_ntk", "gram_matvec",
+    "leave_one_out", "leverage_arcs", "leverage_grid", "leverage_scores", "modified_features", "recursive_nystrom",
+    "rejection_bound", "required_features", "ridge_leverage_scores", "sample", "sample_cutoff", "sample_prior",
+    "sandwich_epsilon", "sandwich_spectrum", "slope", "solve_krr", "solve_krr_cg", "statistical_dimension",
+    "success_rate", *_LAZY,
 ]  # fmt: skip
 
 

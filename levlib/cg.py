@@ -20,7 +20,8 @@ from levlib.door import (
     solve_cholesky,
 )
 from levlib.kernels import Kernel
-from levlib.leverage import BLOCK_BYTES
+
+BLOCK_BYTES = 2**26
 
 
 def gram_matvec(kernel: Kernel, X, Z=None) -> Callable[[Tensor], Tensor]:
@@ -28,7 +29,7 @@ def gram_matvec(kernel: Kernel, X, Z=None) -> Callable[[Tensor], Tensor]:
 
     X is (n, d), Z is (l, d), V is (n,) or (n, k). Raises TypeError where kernel is no levlib Kernel. Cost of a call:
     that of `kernel.gram`, l n d for the kernels here, and l n k; blocks of rows keep its memory under
-    `leverage.BLOCK_BYTES`.
+    `BLOCK_BYTES`.
 
     >>> import levlib as lv
     >>> multiply = lv.gram_matvec(lv.Gaussian(1.0), [[0.0], [1.0]])

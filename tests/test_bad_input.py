@@ -17,7 +17,11 @@ K = lv.NTK().gram(X)
 NAN = torch.full((3, 3), float("nan"))
 LEV = lv.RidgeLeverage(lv.NTK(), X, 0.1)
 PLANE = lv.RidgeLeverage(lv.NTK(), torch.eye(2), 0.1)
+PILOT = lv.RidgeLeverage(lv.NTK(), X, 0.1, pilot=torch.eye(3))
+WAVES = lv.RidgeLeverage(lv.Gaussian(1.0), X, 0.1)
+NONE = lv.RidgeLeverage(lv.NTK(), torch.zeros(4, 3), 0.1)
 g = generator()
+OWN = lv.NTK().estimated(10, 3, generator=g)
 
 CALLS = [
     # points
@@ -50,11 +54,11 @@ CALLS = [
     (lambda: lv.statistical_dimension(K, -1), ValueError, "lam must be positive"),
     (lambda: lv.statistical_dimension(torch.ones(2, 3), 1), ValueError, "K must be square"),
     (lambda: lv.statistical_dimension([[1.0, 2.0], [0.0, 1.0]], 1), ValueError, "K must be symmetric"),
-    (lambda: lv.leverage_arcs(LEV), ValueError, "arcs need the NTK on data in the plane"),
+    (lambda: lv.leverage_arcs(LEV), ValueError, "arcs need the NTK or ArcCosine(0) on data in the plane"),
     (lambda: lv.leverage_grid(PLANE), ValueError, "the grid needs a Gaussian kernel on a line"),
     # sampling
     (lambda: lv.sample(LEV, 5, method="best", generator=g), ValueError, "method must be one of"),
-    (lambda: lv.sample(LEV, 5, method="arcs", generator=g), ValueError, "arcs need the NTK"),
+    (lambda: lv.sample(LEV, 5, method="arcs", generator=g), ValueError, "arcs need the NTK or ArcCosine(0)"),
     (lambda: lv.sample(PLANE, 0, method="arcs", generator=g), ValueError, "m must be at least 1"),
     (lambda: lv.sample(PLANE, 5, method="arcs", mix=1.0, generator=g), ValueError, "mix must be a number in [0, 1)"),
     (lambda: lv.sample(PLANE, 5, method="arcs", mix="half", generator=g), ValueError, "mix must be a number in [0, 1)"),
@@ -62,6 +66,50 @@ CALLS = [
     (lambda: lv.sample(PLANE, 5, method="pool", pool=4, generator=g), ValueError, "pool must be at least 5"),
     (lambda: lv.sample(PLANE, 5, method="arcs", generator=None), TypeError, "generator must be a torch.Generator"),
     (lambda: lv.sample_prior(lv.NTK(), -1, 2, generator=g), ValueError, "m must be at least 1"),
+    (lambda: lv.sample(LEV, 5, method=["pool"], generator=g), ValueError, "method must be one of"),
+    (lambda: lv.sample("lev", 5, method="pool", generator=g), TypeError, "lev must be a RidgeLeverage"),
+    (lambda: lv.sample(LEV, 5, method="pool", sweeps=3, generator=g), ValueError, 'sweeps goes with method="gibbs"'),
+    (lambda: lv.sample(LEV, 5, method="gibbs", budget=3, generator=g), ValueError, 'budget goes with method="rejec'),
+    (lambda: lv.sample(LEV, 5, method="gibbs", sweeps=0, generator=g), ValueError, "sweeps must be at least 1"),
+    (lambda: lv.sample(LEV, 5, method="gibbs", sweeps=1.5, generator=g), TypeError, "sweeps must be an integer"),
+    (lambda: lv.sample(WAVES, 5, method="gibbs", generator=g), ValueError, "NTK or ArcCosine, got that of Gaussian"),
+    (lambda: lv.sample(PILOT, 5, method="gibbs", generator=g), ValueError, 'NTK() with a pilot; use method="pool"'),
+    (lambda: lv.sample(NONE, 5, method="gibbs", generator=g), ValueError, "every row of X is zero"),
+    (lambda: lv.sample(NONE, 5, method="rejection", generator=g), ValueError, "every row of X is zero"),
+    (lambda: lv.sample(NONE, 5, method="pool", generator=g), ValueError, "none of 500 prior weights has any leverage"),
+    (lambda: lv.sample(LEV, 5, method="rejection", budget=2, generator=g), ValueError, "over budget=2; raise it"),
+    (lambda: lv.rejection_bound(PILOT), ValueError, "a bound needs the exact leverage"),
+    (lambda: lv.rejection_bound(lv.RidgeLeverage(OWN, X, 0.1)), ValueError, "has no known bound; use method=\"pool\""),
+    (lambda: lv.sample_cutoff(lv.NTK(), X, 0.1, 5, generator=g), ValueError, "that of a Gaussian kernel, got NTK()"),
+    (lambda: lv.sample_cutoff(lv.Gaussian(1.0), NAN, 0.1, 5, generator=g), ValueError, "X holds NaN"),
+    (lambda: lv.sample_cutoff(lv.Gaussian(1.0), X, -1, 5, generator=g), ValueError, "lam must be positive"),
+    (lambda: lv.sample_cutoff(lv.Gaussian(1.0), X, 0.1, 0, generator=g), ValueError, "m must be at least 1"),
+    (lambda: lv.sample_cutoff(lv.Gaussian(1.0), X, 0.1, 5, generator=None), TypeError, "generator must be"),
+    # pilots
+    (lambda: lv.RidgeLeverage(lv.NTK(), X, 0.1, pilot=torch.eye(2)), ValueError, "pilot must have 3 columns"),
+    (lambda: lv.RidgeLeverage(lv.NTK(), X, 0.1, pilot="W0"), TypeError, "pilot must be a tensor or an array"),
+    (lambda: lv.RidgeLeverage(lv.NTK(), X, 0.1, pilot=lv.Draw(X, -X[0])), ValueError, "pilot.ratio must hold"),
+    (lambda: lv.RidgeLeverage(lv.NTK(), X, 0.1, pilot=lv.Draw(X, X[0, :1])), ValueError, "for each of the 3 weights"),
+    (lambda: lv.RidgeLeverage(lv.NTK(), X, 0.1, margin=0.5), ValueError, "margin goes with a pilot"),
+    (lambda: lv.RidgeLeverage(lv.NTK(), X, 0.1, pilot=X, margin=-1), ValueError, "margin must be a number >= 0"),
+    (lambda: lv.RidgeLeverage(lv.NTK(), X, 0.1, pilot=X, margin="x"), ValueError, "margin must be a number >= 0"),
+    (lambda: PILOT.K, AttributeError, "a leverage with a pilot forms no K"),
+    # rows and points
+    (lambda: lv.leverage_scores(NAN), ValueError, "A holds NaN"),
+    (lambda: lv.leverage_scores([1.0]), ValueError, "A must have 2 dimensions"),
+    (lambda: lv.leverage_scores(X, sketch=2, generator=g), ValueError, "sketch must be at least 3"),
+    (lambda: lv.leverage_scores(X, sketch=4), TypeError, "generator must be a torch.Generator"),
+    (lambda: lv.leverage_scores(X, project=4, generator=g), ValueError, "project and generator go with sketch"),
+    (lambda: lv.leverage_scores(X, sketch=4, project=0, generator=g), ValueError, "project must be at least 1"),
+    (lambda: lv.coherence(torch.zeros(0, 2)), ValueError, "A is empty"),
+    (lambda: lv.ridge_leverage_scores(K, 0), ValueError, "lam must be positive"),
+    (lambda: lv.ridge_leverage_scores(K[:2], 1), ValueError, "K must be square"),
+    (lambda: lv.ridge_leverage_scores(-K, 0.1), ValueError, "not positive definite"),
+    (lambda: lv.recursive_nystrom(lv.NTK(), X, 0.1, 4, generator=g), ValueError, "s must be at most"),
+    (lambda: lv.recursive_nystrom(lv.NTK(), X, 0.1, 0, generator=g), ValueError, "s must be at least 1"),
+    (lambda: lv.recursive_nystrom(lv.NTK(), X, 0, 2, generator=g), ValueError, "lam must be positive"),
+    (lambda: lv.recursive_nystrom("ntk", X, 0.1, 2, generator=g), TypeError, "kernel must be a levlib Kernel"),
+    (lambda: lv.recursive_nystrom(lv.NTK(), X, 0.1, 2, generator=1), TypeError, "generator must be a torch.Generator"),
     # features
     (lambda: lv.modified_features(lv.NTK(), X, lv.Draw(X, torch.inf * torch.ones(3))), ValueError, "draw.ratio holds"),
     (lambda: lv.modified_features(lv.NTK(), X, lv.Draw(K[:2, :2], K[0, :2])), ValueError, "W must have 3 columns"),
@@ -153,7 +201,7 @@ def test_asymmetry_anywhere_in_a_large_matrix_is_seen():
 
 
 def test_single_precision_that_runs_out_says_so():
-    X = torch.ones(50, 1) + 1e-7 * torch.arange(50)[:, None]
+    X = torch.linspace(0, 1, 50)[:, None]
     with pytest.raises(ValueError, match="use float64 or a larger lam"):
         lv.RidgeLeverage(lv.Gaussian(1.0), X.float(), 1e-12)
 

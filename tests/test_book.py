@@ -4,7 +4,6 @@ import functools
 import importlib
 import os
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -169,25 +168,6 @@ def read(path: Path) -> str:
 
 
 # ---- the built pages, in Chromium, from disk and with no network
-
-
-def test_a_browser_is_there_where_it_is_required():
-    if os.environ.get("LEVLIB_REQUIRE_BROWSER"):
-        assert shutil.which("chromium"), (
-            "LEVLIB_REQUIRE_BROWSER is set and there is no chromium: apt-get install chromium"
-        )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield chromium
-        chromium.close()
 
 
 class Visit:

@@ -9,29 +9,24 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+from levlib import assets
+
 # a notebook that a plain `jupyter-book build` executes inherits these: explorers emit static pages, bars stay silent
 os.environ.setdefault("LEVLIB_STATIC", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
-READY = "window.lev={};lev.ready=new Promise(r=>lev.go=r)"
-
 
 def add_explorer_assets(app, config):
     """Write lev.js and lev.css (Vega and our glue, from installed wheels) where Sphinx copies static files from."""
-    try:
-        from levlib import explore
-    except ImportError:
-        return
     folder = Path(app.doctreedir).parent / "levlib_assets"
     folder.mkdir(parents=True, exist_ok=True)
-    explore.write_assets(folder)
+    assets.write_assets(folder)
     config.html_static_path.append(str(folder))
 
 
 def finish_page(app, pagename, templatename, context, doctree):
     """Load the explorers' script only where a page holds one, and drop every script that would call another host."""
     if "lev-explorer" in context.get("body", ""):
-        app.add_js_file(None, body=READY, priority=100)
         app.add_js_file("lev.js", defer="defer")
         app.add_css_file("lev.css")
     remote = re.compile(r"thebe|^https?:", re.IGNORECASE)

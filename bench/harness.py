@@ -1,0 +1,74 @@
+"""What all benchmarks share: interleaved timing, and a result file that says where its figures come from."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from torch.utils.benchmark import Timer
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("levlib", "torch", "numpy", "scipy", "scikit-learn", "altair", "vl-convert-python", "playwright")
+
+
+def medians(tasks: dict[str, Callable[[], object]], runs: int = 5) -> dict[str, float]:
+    """Return the median seconds of each task; the tasks take turns, so that a drift of the machine meets all alike."""
+    timers = {
+        name: Timer("task()", globals={"task": task}, num_threads=torch.get_num_threads())
+        for name, task in tasks.items()
+    }
+    seconds = {name: [] for name in tasks}
+    for turn in range(runs + 1):
+        for name, timer in timers.items():
+            taken = timer.timeit(1).mean
+            if turn:  # the first turn warms up
+                seconds[name].append(taken)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def processor() -> str:
+    """Return the name of the processor and the number of cores that this process may use."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+
+
+def commit() -> str:
+    """Return the commit of the working tree, marked where files of it have changed since."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
+
+
+def write_result(script: str, rows: list[dict]) -> Path:
+    """Write rows to `bench/results/<script>.json` in one step, with the date, the machine, the versions, the commit."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    result = {
+        "script": f"bench/{script}.py",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": commit(),
+        "rows": rows,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{script}.json"
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+    return path
