@@ -114,7 +114,7 @@ class KernelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X):
-        """Return K(X, X_fit_) dual_coef_, shape (n,) or (n, k), in blocks of rows."""
+        """Return K(X, `X_fit_`) times `dual_coef_`, shape (n,) or (n, k), in blocks of rows."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         return gram_matvec(self.kernel_, self.X_fit_, X)(self.dual_coef_).numpy().astype(X.dtype, copy=False)
@@ -151,7 +151,7 @@ class FeatureRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return self._update(X, y, first=not hasattr(self, "normal_equations_"))
 
     def predict(self, X):
-        """Return Psi(X) coef_, shape (n,) or (n, k), in chunks of rows."""
+        """Return Psi(X) times `coef_`, shape (n,) or (n, k), in chunks of rows."""
         check_is_fitted(self)
         X = as_points(validate_data(self, X, dtype=FLOATS, reset=False), "X")
         coefficients = torch.as_tensor(self.coef_, dtype=X.dtype)
