@@ -111,14 +111,6 @@ def as_positive(value, name: str, at_most: float = math.inf) -> float:
     return number
 
 
-def as_scale(value, name: str) -> float | Tensor:
-    """Return a positive number: as a float, or as the torch scalar that it is where it requires a gradient."""
-    number = as_positive(value.detach() if isinstance(value, Tensor) else value, name)
-    if not 1e-100 <= number <= 1e100:
-        raise ValueError(f"{name} must be between 1e-100 and 1e100, got {number:g}; rescale the data")
-    return value.reshape(()) if isinstance(value, Tensor) and value.requires_grad else number
-
-
 def as_lambdas(value) -> tuple[list[float], bool]:
     """Return lam as a list of positive floats, and whether it was one number rather than a sequence of them.
 
@@ -134,6 +126,14 @@ def as_lambdas(value) -> tuple[list[float], bool]:
     if not value:
         raise ValueError("lam is empty: give a number or a sequence of numbers")
     return [as_positive(each, "lam") for each in value], False
+
+
+def as_scale(value, name: str) -> float | Tensor:
+    """Return a positive number: as a float, or as the torch scalar that it is where it requires a gradient."""
+    number = as_positive(value.detach() if isinstance(value, Tensor) else value, name)
+    if not 1e-100 <= number <= 1e100:
+        raise ValueError(f"{name} must be between 1e-100 and 1e100, got {number:g}; rescale the data")
+    return value.reshape(()) if isinstance(value, Tensor) and value.requires_grad else number
 
 
 def as_count(value, name: str, least: int = 1) -> int:
