@@ -11,9 +11,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from levlib.checkpoint import Checkpoint
+from levlib.deepnet import DeepNet
 from levlib.door import as_count, as_points, as_positive, as_tensor
-from levlib.net import as_labels
+from levlib.net import TwoLayerNet, as_labels
 from levlib.run import Log, Run
+
+PROGRESS_DELAY = 2  # seconds: a run that is over before then shows no bar
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ def train(
     >>> run.converged, run.times
     (True, tensor([ 0., 12.], dtype=torch.float64))
     """
+    if not isinstance(net, TwoLayerNet | DeepNet):
+        raise TypeError(f"net must be a TwoLayerNet or a DeepNet, got {type(net).__name__}")
     X = as_points(X, "X", net.d, like=net.weights[0])
     Y, lam, penalty = as_labels(Y, X), as_positive(lam, "lam"), as_penalty(penalty)
     X_test = None if X_test is None else as_points(X_test, "X_test", net.d, like=X)
@@ -81,7 +86,7 @@ def _descend(
     net, X: Tensor, Y: Tensor, plan: Plan, log: Log, marks: set[int], first: int, file, progress
 ) -> str | None:
     """Take the steps from `first` on; return why the run stopped before its end, or None."""
-    with tqdm(total=plan.steps, initial=first, delay=2, disable=not progress, unit="step") as bar:
+    with tqdm(total=plan.steps, initial=first, delay=PROGRESS_DELAY, disable=not progress, unit="step") as bar:
         for step in range(first, plan.steps + 1):
             u, gradients = net.gradient(X, Y)
             loss = (Y - u).square().sum() / 2
