@@ -8,7 +8,7 @@ SERVE ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 say = @printf '== %s  %s\n' "$$(date +%H:%M:%S)"
 
-.PHONY: help install book lab bench clean test lint unit strict pages
+.PHONY: help install book lab bench peers clean test lint unit strict pages
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,6 +50,10 @@ pages: $(INSTALLED)  ## tests of the built pages and of the explorers in Chromiu
 bench: $(INSTALLED)  ## run the benchmarks
 	$(say) "bench: $(wildcard bench/bench_*.py)"
 	@for script in $(wildcard bench/bench_*.py); do echo "-- $$script"; $(BIN)/python $$script || exit 1; done
+
+peers: .venv-peers/bin/python  ## make .venv-peers, the environment of the benchmark's peers
+.venv-peers/bin/python: bench/peers.txt
+	@python=$$(sh book/tools/find_python.sh) && $$python -m venv .venv-peers && .venv-peers/bin/pip install -q -r bench/peers.txt
 
 clean:  ## remove what was built (not .venv)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis .coverage

@@ -6,8 +6,8 @@ import math
 import torch
 from torch import Tensor
 
-from levlib.door import as_count, as_generator, as_points
-from levlib.net import as_labels, as_multiplier
+from levlib.door import as_count, as_generator, as_points, as_vector
+from levlib.net import as_multiplier
 
 
 class DeepNet:
@@ -35,16 +35,18 @@ class DeepNet:
             for columns, rows in itertools.pairwise(sizes)
         ]
 
+    @torch.no_grad()
     def __call__(self, X) -> Tensor:
         return self.kappa * self._forward(self._points(X), self.weights)[1][-1][:, 0]
 
+    @torch.enable_grad()
     def gradient(self, X, Y) -> tuple[Tensor, list[Tensor]]:
         """Return u = net(X), shape (n,), and the gradient of |Y - u|^2 / 2 in each weight matrix, by autograd.
 
         X is (n, d), Y is (n,). Raises ValueError for shapes that disagree. Cost: three times that of a call.
         """
         X = self._points(X)
-        Y, weights = as_labels(Y, X), [W.detach().requires_grad_() for W in self.weights]
+        Y, weights = as_vector(Y, "Y", len(X), like=X), [W.detach().requires_grad_() for W in self.weights]
         u = self.kappa * self._forward(X, weights)[1][-1][:, 0]
         return u.detach(), list(torch.autograd.grad((u - Y).square().sum() / 2, weights))
 
@@ -76,6 +78,7 @@ class DeepNet:
             values.append(inputs[-1] @ W.T)
         return inputs, values
 
+    @torch.enable_grad()
     def _signals(self, X: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         inputs, values = self._forward(X, [W.detach().requires_grad_() for W in self.weights])
         # points do not mix, so the gradient of the sum of outputs holds that of each output

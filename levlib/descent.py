@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from levlib.checkpoint import Checkpoint
 from levlib.deepnet import DeepNet
-from levlib.door import as_count, as_points, as_positive, as_tensor
-from levlib.net import TwoLayerNet, as_labels
+from levlib.door import as_count, as_points, as_positive, as_tensor, as_vector
+from levlib.net import TwoLayerNet
 from levlib.run import Log, Run
 
 PROGRESS_DELAY = 2  # seconds: a run that is over before then shows no bar
@@ -31,6 +31,7 @@ class Plan:
     Lambda_0: float
 
 
+@torch.no_grad()
 def train(
     net, X, Y, lam: float, *, time: float | None = None, steps: int | None = None, lr: float | None = None,
     penalty: str = "origin", record=None, kernels: bool = False, X_test=None, checkpoint=None,
@@ -61,7 +62,7 @@ def train(
     if not isinstance(net, TwoLayerNet | DeepNet):
         raise TypeError(f"net must be a TwoLayerNet or a DeepNet, got {type(net).__name__}")
     X = as_points(X, "X", net.d, like=net.weights[0])
-    Y, lam, penalty = as_labels(Y, X), as_positive(lam, "lam"), as_penalty(penalty)
+    Y, lam, penalty = as_vector(Y, "Y", len(X), like=X), as_positive(lam, "lam"), as_penalty(penalty)
     X_test = None if X_test is None else as_points(X_test, "X_test", net.d, like=X)
     goal = _as_goal(time, steps, lr)
     if record is not None:

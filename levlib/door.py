@@ -54,6 +54,16 @@ def as_points(value, name: str, d: int | None = None, like: Tensor | None = None
     return points
 
 
+def as_vector(value, name: str, length: int, like: Tensor | None = None) -> Tensor:
+    """Return `value` as a real tensor of shape (length,), checked; ValueError where it has another length."""
+    vector = as_tensor(value, name, 1, like)
+    if vector.is_complex():
+        raise TypeError(f"{name} must be real, got {vector.dtype}")
+    if len(vector) != length:
+        raise ValueError(f"{name} must have {length} entries to match the data, got {len(vector)}")
+    return vector
+
+
 def as_square(value, name: str, like: Tensor | None = None) -> Tensor:
     """Return a kernel matrix as a real symmetric tensor of shape (n, n); ValueError where it is not one."""
     matrix = as_points(value, name, like=like)
@@ -71,12 +81,20 @@ def as_positive(value, name: str, at_most: float = math.inf) -> float:
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be a number, got {type(value).__name__}") from error
     if not 0 < number <= at_most or math.isinf(number):
         bound = "positive and finite" if math.isinf(at_most) else f"in (0, {at_most:g}]"
         raise ValueError(f"{name} must be {bound}, got {number:g}")
     return number
+
+
+def as_scale(value, name: str) -> float | Tensor:
+    """Return a positive number: as a float, or as the torch scalar that it is where it requires a gradient."""
+    number = as_positive(value.detach() if isinstance(value, Tensor) else value, name)
+    if not 1e-100 <= number <= 1e100:
+        raise ValueError(f"{name} must be between 1e-100 and 1e100, got {number:g}; rescale the data")
+    return value.reshape(()) if isinstance(value, Tensor) and value.requires_grad else number
 
 
 def as_count(value, name: str, least: int = 1) -> int:

@@ -23,7 +23,7 @@ AGAIN = 8  # states that a sweep evaluates a second time
 
 @dataclass
 class Explorer:
-    """A figure with sliders: `fn(**values)` computes named tables, panels draw them (no number in the paper).
+    """A figure with sliders: `fn(**values)` computes named tables, panels draw them.
 
     `fn` takes one keyword argument for each slider and returns a dict: a table is a dict of equally long 1-D columns
     (numbers, or text that never changes), a scalar is a number for the `readout`, which maps its name to a label.

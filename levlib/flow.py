@@ -1,4 +1,4 @@
-"""NTK ridge predictors (Eq. 7), the gradient flows that lead to them (Eq. 13-16), and Lemma 4.1 along a run."""
+"""NTK ridge predictors (Eq. 7) and the gradient flows of a kernel that rests or moves (Eq. 15, 16)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from levlib.descent import as_penalty
-from levlib.door import as_count, as_points, as_positive, as_square, as_tensor
+from levlib.door import as_count, as_points, as_positive, as_square, as_tensor, as_vector
 from levlib.krr import solve_krr
-from levlib.run import Run
 
 
 def ntk_ridge(K, Y, lam: float, kappa: float = 1.0, K_test=None) -> Tensor:
@@ -78,24 +77,30 @@ def moving_flow(
 
     du/dt = kappa^2 H(t) (Y - u) - lam u, where `kernel_at(t)` returns H(t) (n, n), or the pair of H(t) and K_t (k, n)
     of test and training points; then also du_test/dt = kappa^2 K_t (Y - u) - lam u_test. A start not given is 0; times
-    is (t,) >= 0, ascending. Raises ValueError for shapes that disagree or where the integration fails. Cost: n^2 for
-    each evaluation of the right-hand side, on the CPU in float64. Source: SciPy's LSODA.
+    is (t,) >= 0, ascending. A net with penalty "origin" follows it, but for units that slide along a kink w_r.x_i = 0:
+    there its mask flips at every few steps, however small, and the chain rule fails. Raises ValueError for shapes that
+    disagree, a kernel that is not finite, or where the integration fails. Cost: n^2 for each evaluation of the
+    right-hand side, on the CPU in float64. Source: SciPy's LSODA.
 
     >>> import levlib as lv
     >>> lv.moving_flow(lambda t: torch.eye(2), [1.0, 2.0], 1.0, [0.0, 50.0]).u
     tensor([[0.0000, 0.0000],
             [0.5000, 1.0000]])
     """
+    if not callable(kernel_at):
+        raise TypeError(f"kernel_at must be a function of t, got {type(kernel_at).__name__}")
     H, K_test = _kernels(kernel_at, 0.0)
     H, Y, lam, times, kappa, u0, u0_test, K_test = _problem(H, Y, lam, times, kappa, u0, u0_test, K_test)
     if (times.diff() <= 0).any() or times[-1] <= 0:
         raise ValueError("times must ascend and end after 0")
-    n, y = len(Y), Y.double().cpu().numpy()
+    tolerance, n, y = as_positive(tolerance, "tolerance"), len(Y), Y.double().cpu().numpy()
     start = u0 if K_test is None else torch.cat([u0, u0_test])
 
     def velocity(t, state):
         kernels = [k for k in _kernels(kernel_at, t) if k is not None]
         rows = np.concatenate([k.double().cpu().numpy() for k in kernels])
+        if not np.isfinite(rows).all():
+            raise ValueError(f"kernel_at(t) is not finite at t = {t:g}")
         return kappa**2 * (rows @ (y - state[:n])) - lam * state
 
     end, at = float(times[-1]), times.double().cpu().numpy()
@@ -121,81 +126,20 @@ def shrinking_kernel(K, lam: float, depth: int) -> Callable[[float], Tensor]:
     return lambda t: np.exp(-2 * (depth - 1) * lam * t / depth) * K
 
 
-def error_rate(H_t, K, Y, u, lam: float, kappa: float = 1.0) -> tuple[float, float]:
-    """Return the two terms of d|u - u*|^2 / dt at predictions u and dynamic kernel H_t, with kappa^2 (Eq. 13, 14).
-
-    The first, -2 (u* - u)^T (kappa^2 H_t + lam I) (u* - u), drives the net to u*; the second, 2 kappa^2 (u - u*)^T (H_t
-    - K) (Y - u*), is the cost of H_t not being K. The paper prints both without kappa^2. H_t and K are (n, n), Y and u
-    (n,). Raises ValueError for shapes that disagree. Cost: n^3 / 3.
-
-    >>> import levlib as lv
-    >>> lv.error_rate(torch.eye(1), torch.eye(1), [1.0], [0.0], 1.0)       # u* = 1/2
-    (-1.0, 0.0)
-    """
-    K, lam, kappa = as_square(K, "K"), as_positive(lam, "lam"), as_positive(kappa, "kappa")
-    H_t, Y, u = (as_square(H_t, "H_t", like=K), *(_vector(v, name, len(K), K) for v, name in ((Y, "Y"), (u, "u"))))
-    if H_t.shape != K.shape:
-        raise ValueError(f"H_t must have the shape of K, {tuple(K.shape)}, got {tuple(H_t.shape)}")
-    u_star = ntk_ridge(K, Y, lam, kappa)
-    error = u - u_star
-    drive = -2 * (kappa**2 * error @ H_t @ error + lam * error @ error)
-    return float(drive), float(2 * kappa**2 * error @ (H_t - K) @ (Y - u_star))
-
-
-class Perturbation(NamedTuple):
-    """The three quantities of Lemma 4.1 at the recorded times of a run, each (k,), and the bound on the third."""
-
-    movement: Tensor
-    kernel_change: Tensor
-    error: Tensor
-    bound: Tensor
-
-
-def lemma_4_1(run: Run, K, Y, epsilon: float = 0.0) -> Perturbation:
-    """Return what Lemma 4.1 bounds, along a run recorded with `kernels=True`.
-
-    `movement` is max_r |w_r(t) - w_r(0)|, `kernel_change` the spectral norm |H(t) - H(0)|, `error` |u(t) - u*|^2, and
-    `bound` max(epsilon^2, exp(-(kappa^2 Lambda_0 + lam) t / 2) |u(0) - u*|^2), with Lambda_0 the smallest eigenvalue of
-    K. K is (n, n), Y is (n,). Raises ValueError where the run holds no kernels. Cost: eigenvalues for each record.
-
-    >>> import levlib as lv
-    >>> g, X = torch.Generator().manual_seed(0), torch.eye(2, dtype=torch.float64)
-    >>> net = lv.TwoLayerNet.from_draw(lv.sample_prior(lv.NTK(), 64, 2, generator=g), generator=g)
-    >>> run = lv.train(net, X, [1.0, 2.0], 0.1, time=10, record=4, kernels=True)
-    >>> lv.lemma_4_1(run, lv.NTK().gram(X), [1.0, 2.0]).movement[0]
-    tensor(0., dtype=torch.float64)
-    """
-    if run.kernels is None:
-        raise ValueError("the run holds no dynamic kernels: train with kernels=True")
-    K = as_square(K, "K", like=run.kernels)
-    error = (run.predictions - ntk_ridge(K, Y, run.lam, run.kappa)).square().sum(1)
-    rate = run.kappa**2 * float(torch.linalg.eigvalsh(K)[0]) + run.lam
-    bound = (torch.exp(-rate * run.times / 2) * error[0]).clamp(min=epsilon**2)
-    change = torch.linalg.matrix_norm(run.kernels - run.kernels[0], 2)
-    return Perturbation(run.movement, change, error, bound)
-
-
 def _kernels(kernel_at: Callable, t: float) -> tuple[Tensor, Tensor | None]:
     at = kernel_at(t)
     return at if isinstance(at, tuple) else (at, None)
 
 
-def _vector(value, name: str, length: int, like: Tensor) -> Tensor:
-    value = as_tensor(value, name, 1, like=like)
-    if len(value) != length:
-        raise ValueError(f"{name} must have {length} entries, got {len(value)}")
-    return value
-
-
 def _start(value, name: str, length: int, like: Tensor) -> Tensor:
     if value is None:
         return torch.zeros(length, dtype=like.dtype, device=like.device)
-    return _vector(value, name, length, like)
+    return as_vector(value, name, length, like)
 
 
 def _problem(K, Y, lam, times, kappa, u0, u0_test, K_test):
     K, lam, kappa = as_square(K, "K"), as_positive(lam, "lam"), as_positive(kappa, "kappa")
-    Y, u0, times = _vector(Y, "Y", len(K), K), _start(u0, "u0", len(K), K), as_tensor(times, "times", 1, like=K)
+    Y, u0, times = as_vector(Y, "Y", len(K), K), _start(u0, "u0", len(K), K), as_tensor(times, "times", 1, like=K)
     if (times < 0).any():
         raise ValueError("times must not be negative")
     if K_test is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from levlib.door import as_generator, as_points, as_positive, as_tensor, blocks
+from levlib.door import as_generator, as_points, as_positive, as_vector, blocks
 from levlib.sampling import Draw
 
 # Bytes of one block of pre-activations: near the size of a cache, large enough to fill a GPU.
@@ -58,12 +58,10 @@ class TwoLayerNet:
         """
         if not isinstance(draw, Draw):
             raise TypeError(f"draw must be a levlib Draw, from sample or sample_prior, got {type(draw).__name__}")
-        W, kappa, generator = as_points(draw.W, "draw.W"), as_multiplier(kappa), as_generator(generator)
-        ratio = as_tensor(draw.ratio, "draw.ratio", 1, like=W)
-        if len(ratio) != len(W) or (ratio < 0).any():
-            raise ValueError(
-                f"draw.ratio must hold p/q >= 0 for each of {len(W)} weights, got shape {tuple(ratio.shape)}"
-            )
+        W, kappa, generator = as_points(draw.W, "draw.W").detach(), as_multiplier(kappa), as_generator(generator)
+        ratio = as_vector(draw.ratio, "draw.ratio", len(W), like=W).detach()
+        if (ratio < 0).any():
+            raise ValueError(f"draw.ratio must hold p/q >= 0, got {float(ratio.min()):g}")
         sign = torch.randint(2, (len(W),), generator=generator, device=generator.device)
         a = (2 * sign - 1).to(W)
         if antisymmetric:
@@ -90,10 +88,12 @@ class TwoLayerNet:
         """The number of units."""
         return len(self.W)
 
+    @torch.no_grad()
     def __call__(self, X) -> Tensor:
         X = as_points(X, "X", self.d, like=self.W)
         return self._forward(X, self._block_buffer(len(X)), mask=False)
 
+    @torch.no_grad()
     def gradient(self, X, Y) -> tuple[Tensor, list[Tensor]]:
         """Return u = net(X), shape (n,), and the gradient of |Y - u|^2 / 2 in W, [(m, d)] (Eq. 6, 10, without penalty).
 
@@ -102,7 +102,7 @@ class TwoLayerNet:
         block by block. Raises ValueError for shapes that disagree. Cost: 2 n m d multiply-adds (3 n m d).
         """
         X = as_points(X, "X", self.d, like=self.W)
-        Y = as_labels(Y, X)
+        Y = as_vector(Y, "Y", len(X), like=X)
         kept = len(X) * self.m * X.element_size() <= MASK_BYTES[X.device.type]
         Z = self._mask_buffer(len(X)) if kept else self._block_buffer(len(X))
         u = self._forward(X, Z, mask=kept)
@@ -113,6 +113,7 @@ class TwoLayerNet:
             torch.mm(S, residual_X, out=G[units]).mul_(self.output[units, None])
         return u, [G]
 
+    @torch.no_grad()
     def dynamic_kernel(self, X, Z=None) -> Tensor:
         """Return H(t), the inner products of the gradients of f (without kappa) at the present W (Section 4).
 
@@ -166,14 +167,6 @@ class TwoLayerNet:
 
     def __repr__(self):
         return f"TwoLayerNet(m={self.m}, d={self.d}, kappa={self.kappa:g}, antisymmetric={self.parts == 2})"
-
-
-def as_labels(Y, X: Tensor) -> Tensor:
-    """Return labels as a real tensor (n,) like X (n, d); ValueError where their number is another."""
-    Y = as_tensor(Y, "Y", 1, like=X)
-    if len(Y) != len(X):
-        raise ValueError(f"Y must have one label for each of the {len(X)} points of X, got {len(Y)}")
-    return Y
 
 
 def as_multiplier(kappa) -> float:

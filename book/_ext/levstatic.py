@@ -15,6 +15,7 @@ from levlib import assets
 os.environ.setdefault("LEVLIB_STATIC", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
+
 def add_explorer_assets(app, config):
     """Write lev.js and lev.css (Vega and our glue, from installed wheels) where Sphinx copies static files from."""
     folder = Path(app.doctreedir).parent / "levlib_assets"
