@@ -123,23 +123,30 @@ def test_the_two_terms_are_one_for_the_frozen_kernel():
     assert second == 0 and first == pytest.approx(float(-2 * error @ (KAPPA**2 * K + LAM * torch.eye(N)) @ error))
 
 
-def test_lemma_4_1_holds_with_room_at_large_width_and_fails_at_small():
-    """Movement and change of the kernel fall like m^-1/2, and the error stays under the bound of the third claim."""
-    by_width = []
-    for m in (512, 8192):
-        net = two_layer(m, antisymmetric=True)
-        run = lv.train(net, X, Y, 0.05, time=10.0, record=20, kernels=True)
-        by_width.append(lv.lemma_4_1(run, K, Y, epsilon=0.1))
-        assert torch.equal(by_width[-1].movement, run.movement)
-        direct = torch.linalg.eigvalsh(run.kernels[-1] - run.kernels[0]).abs().max()
-        assert by_width[-1].kernel_change[-1] == pytest.approx(float(direct), rel=1e-10)
-    narrow, wide = by_width
-    for falls in ("movement", "kernel_change"):
-        assert getattr(wide, falls)[-1] < 0.45 * getattr(narrow, falls)[-1], falls
+def lemma(m, penalty, time=10.0):
+    run = lv.train(two_layer(m, antisymmetric=True), X, Y, 0.05, time=time, penalty=penalty, record=20, kernels=True)
+    claims = lv.lemma_4_1(run, K, Y, epsilon=0.1)
+    assert torch.equal(claims.movement, run.movement)
+    direct = torch.linalg.eigvalsh(run.kernels[-1] - run.kernels[0]).abs().max()
+    assert claims.kernel_change[-1] == pytest.approx(float(direct), rel=1e-10)
+    return claims
+
+
+def test_lemma_4_1_holds_at_large_width_and_its_third_claim_fails_at_small():
+    """Without decay, movement and change of the kernel fall by more than half for 16 times the units."""
+    narrow, wide = lemma(512, "init"), lemma(8192, "init")
+    for claim in ("movement", "kernel_change"):
+        assert getattr(wide, claim)[-1] < 0.45 * getattr(narrow, claim)[-1], claim
     assert (wide.error <= wide.bound * (1 + 1e-12)).all() and wide.error[0] == wide.bound[0]
-    tiny = lv.train(two_layer(8), X, Y, 0.05, time=80.0, record=20, kernels=True)
-    broken = lv.lemma_4_1(tiny, K, Y, epsilon=0.1)
-    assert (broken.error > broken.bound).any()
+    tiny = lemma(8, "origin", time=80.0)
+    assert (tiny.error > tiny.bound).any()
+
+
+def test_with_the_papers_penalty_and_fixed_lam_the_weights_move_at_every_width():
+    """|W|^2 shrinks each weight by the factor exp(-lam t): the first claim of Lemma 4.1 needs lam ~ m^-1/2."""
+    narrow, wide = lemma(512, "origin"), lemma(8192, "origin")
+    assert wide.movement[-1] > 0.9 * narrow.movement[-1] > 1.0
+    assert wide.kernel_change[-1] < 0.6 * narrow.kernel_change[-1]
 
 
 @pytest.mark.parametrize("depth, lam, share", [(2, 0.5, 0.6), (2, 0.05, 0.035), (3, 0.5, 0.46)])

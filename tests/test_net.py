@@ -83,6 +83,7 @@ def test_an_antisymmetric_net_starts_at_exactly_zero_with_the_same_kernel(m, d, 
 
 def test_dtype_follows_the_draw():
     net = two_layer(30, dtype=torch.float32)
+    assert repr(net) == "TwoLayerNet(m=30, d=10, kappa=1, antisymmetric=False)"
     run = lv.train(net, X.numpy(), Y.numpy(), 0.1, steps=5, kernels=True)
     assert {net(X).dtype, run.predictions.dtype, run.kernels.dtype, run.loss.dtype} == {torch.float32}
 
