@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Iterator
+from itertools import combinations_with_replacement
 
 import numpy as np
 import torch
 from torch import Tensor
+
+TILE = 512  # side of the squares in which symmetry is checked: two of them fit a cache
 
 
 def as_tensor(value, name: str, ndim: int | tuple[int, ...], like: Tensor | None = None) -> Tensor:
@@ -21,7 +24,7 @@ def as_tensor(value, name: str, ndim: int | tuple[int, ...], like: Tensor | None
     """
     if not isinstance(value, Tensor):
         try:
-            value = torch.as_tensor(np.asarray(value))
+            value = torch.as_tensor(_for_torch(np.asarray(value)))
         except (TypeError, ValueError) as error:
             raise TypeError(f"{name} must be a tensor or an array of numbers, got {type(value).__name__}") from error
     if value.dtype == torch.bool or not (value.is_floating_point() or value.is_complex()):
@@ -37,10 +40,10 @@ def as_tensor(value, name: str, ndim: int | tuple[int, ...], like: Tensor | None
         raise ValueError(
             f"{name} is on {value.device} but the data is on {like.device}; move one of them with .to(...)"
         )
-    if not torch.isfinite(value).all():
-        raise ValueError(f"{name} holds NaN or infinity; remove or impute those entries first")
     if like is not None and not value.is_complex():
         value = value.to(like.real.dtype)
+    if not math.isfinite(_largest(value)):
+        raise ValueError(f"{name} holds NaN or infinity in {value.dtype}; remove or impute those entries first")
     return value
 
 
@@ -69,10 +72,39 @@ def as_square(value, name: str, like: Tensor | None = None) -> Tensor:
     matrix = as_points(value, name, like=like)
     if matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{name} must be square, got shape {tuple(matrix.shape)}")
-    scale = float(matrix.detach().abs().max())
-    if float((matrix - matrix.T).detach().abs().max()) > 1e3 * torch.finfo(matrix.dtype).eps * scale:
-        raise ValueError(f"{name} must be symmetric; pass (K + K.T) / 2 if the difference is rounding alone")
+    allowed, values = 1e3 * torch.finfo(matrix.dtype).eps * _largest(matrix), matrix.detach()
+    for rows, columns in combinations_with_replacement(list(blocks(len(values), 1, TILE)), 2):
+        if _largest(values[rows, columns] - values[columns, rows].T) > allowed:
+            raise ValueError(f"{name} must be symmetric; pass (K + K.T) / 2 if the difference is rounding alone")
     return matrix
+
+
+def _for_torch(array: np.ndarray) -> np.ndarray:
+    # torch refuses reversed arrays and foreign byte orders, and warns of those that are read-only
+    if array.flags.writeable and array.dtype.isnative and all(stride >= 0 for stride in array.strides):
+        return array
+    return array.astype(array.dtype.newbyteorder("="), order="C")
+
+
+def _largest(value: Tensor) -> float:
+    # the largest |entry|, NaN where there is one, in one pass that makes no copy
+    value = value.detach()
+    low, high = torch.aminmax(torch.view_as_real(value.resolve_conj()) if value.is_complex() else value)
+    return float(torch.maximum(-low, high))
+
+
+def as_labels(value, rows: Tensor, of: str, name: str = "Y") -> Tensor:
+    """Return labels, (n,) or (n, k), with one row for each row of the matrix `rows`, which `of` names.
+
+    They take its precision, and are complex only where it is. Raises TypeError for complex labels of a real matrix,
+    ValueError for another number of rows.
+    """
+    labels = as_tensor(value, name, (1, 2), like=rows)
+    if labels.is_complex() and not rows.is_complex():
+        raise TypeError(f"{name} must be real where {of} is real, got {labels.dtype}")
+    if len(labels) != len(rows):
+        raise ValueError(f"{name} must have one row for each of the {len(rows)} points of {of}, got {len(labels)}")
+    return labels.to(rows.dtype)
 
 
 def as_positive(value, name: str, at_most: float = math.inf) -> float:
@@ -97,6 +129,23 @@ def as_scale(value, name: str) -> float | Tensor:
     return value.reshape(()) if isinstance(value, Tensor) and value.requires_grad else number
 
 
+def as_lambdas(value) -> tuple[list[float], bool]:
+    """Return lam as a list of positive floats, and whether it was one number rather than a sequence of them.
+
+    Raises TypeError where an entry is no number; ValueError where one is not positive, or there is none.
+
+    >>> as_lambdas(0.5), as_lambdas([1, 2])
+    (([0.5], True), ([1.0, 2.0], False))
+    """
+    if isinstance(value, Tensor | np.ndarray) and value.ndim:
+        value = value.tolist()
+    if not isinstance(value, list | tuple):
+        return [as_positive(value, "lam")], True
+    if not value:
+        raise ValueError("lam is empty: give a number or a sequence of numbers")
+    return [as_positive(each, "lam") for each in value], False
+
+
 def as_count(value, name: str, least: int = 1) -> int:
     """Return `value` as an int of at least `least`; TypeError where it is no integer, ValueError where too small."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
@@ -116,18 +165,31 @@ def as_generator(value) -> torch.Generator:
     return value
 
 
-def cholesky(matrix: Tensor, what: str) -> Tensor:
-    """Return the lower Cholesky factor of a symmetric (n, n) matrix, or raise ValueError: nothing is jittered.
+def cholesky(matrix: Tensor, what: str, ridge: float = 0.0) -> Tensor:
+    """Return the lower Cholesky factor of a symmetric (n, n) matrix plus `ridge` I, or raise ValueError: nothing is
+    jittered.
 
-    Cost: n^3 / 3 multiply-adds.
+    Cost: n^3 / 3 multiply-adds, and the factor is the only n x n array that it makes.
     """
-    factor, info = torch.linalg.cholesky_ex(matrix)
+    factor = matrix.conj().clone(memory_format=torch.contiguous_format).mT  # the matrix itself, stored by columns
+    factor.diagonal().add_(ridge)
+    if factor.requires_grad:
+        factor, info = torch.linalg.cholesky_ex(factor)
+    else:  # in place
+        info = torch.empty(0, dtype=torch.int32, device=factor.device)
+        torch.linalg.cholesky_ex(factor, out=(factor, info))
     if int(info):
         raise ValueError(
             f"{what} is not positive definite in {matrix.dtype} (leading minor {int(info)}); "
             "use float64 or a larger lam"
         )
     return factor
+
+
+def solve_cholesky(factor: Tensor, Y: Tensor) -> Tensor:
+    """Return (L L^H)^{-1} Y for a lower factor L (n, n) and Y (n,) or (n, k); unlike torch's, it makes no copy of L."""
+    half = torch.linalg.solve_triangular(factor, Y.reshape(len(Y), -1), upper=False)
+    return torch.linalg.solve_triangular(factor.mH, half, upper=True).reshape(Y.shape)
 
 
 def blocks(count: int, bytes_each: int, budget: int) -> Iterator[slice]:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from levlib.door import as_points, as_positive, as_square, as_tensor, cholesky
+from levlib.draw import Draw
 from levlib.kernels import Kernel
-from levlib.sampling import Draw
 
 
 def modified_features(kernel: Kernel, X, draw: Draw) -> Tensor:
@@ -24,7 +24,8 @@ def modified_features(kernel: Kernel, X, draw: Draw) -> Tensor:
     """
     X = as_points(X, "X")
     scale = (as_tensor(draw.ratio, "draw.ratio", 1, like=X) / draw.m).sqrt()
-    return (kernel.features(X, draw.W) * scale[:, None]).flatten(1)
+    features = kernel.features(X, draw.W)
+    return features.flatten(1) * scale.repeat_interleave(features.shape[2])
 
 
 def sandwich_spectrum(Psi, K, lam: float) -> Tensor:
@@ -42,9 +43,10 @@ def sandwich_spectrum(Psi, K, lam: float) -> Tensor:
     Psi = as_tensor(Psi, "Psi", 2, like=K)
     if len(Psi) != len(K):
         raise ValueError(f"Psi and K must have one row for each point, got {len(Psi)} and {len(K)}")
-    ridge = lam * torch.eye(len(K), dtype=K.dtype, device=K.device)
-    L = cholesky(K + ridge, f"K + {lam:g} I").to(Psi.dtype)
-    half = torch.linalg.solve_triangular(L, Psi @ Psi.mH + ridge, upper=False)
+    L = cholesky(K, f"K + {lam:g} I", ridge=lam).to(Psi.dtype)
+    approximate = Psi @ Psi.mH
+    approximate.diagonal().add_(lam)
+    half = torch.linalg.solve_triangular(L, approximate, upper=False)
     whitened = torch.linalg.solve_triangular(L, half.mH, upper=False)
     return torch.linalg.eigvalsh((whitened + whitened.mH) / 2)
 
@@ -66,7 +68,10 @@ def required_features(epsilon: float, delta: float, s_q: float, s_lam: float) ->
     """Return the m that suffices by Theorem 3.3: the ceiling of 3 epsilon^{-2} s_q ln(16 s_q s_lam / delta).
 
     epsilon in (0, 1/2], delta in (0, 1) the allowed probability of failure, s_q the integral of the over-estimate
-    q~ >= q_lambda (s_lam if exact), s_lam the statistical dimension. Raises ValueError outside those ranges.
+    q~ >= q_lambda (s_lam if exact), s_lam the statistical dimension, more than 1/2 since the theorem takes lam < |K|.
+    Where s_q < 1, near rank one, the printed count can fall short of the one that the proof gives by Bernstein's
+    inequality, (8/3) epsilon^{-2} s_q ln(16 s_lam / delta); the larger of them is returned. Raises ValueError outside
+    those ranges.
 
     >>> import levlib as lv
     >>> lv.required_features(0.5, 0.1, 14.6, 14.6)
@@ -74,6 +79,9 @@ def required_features(epsilon: float, delta: float, s_q: float, s_lam: float) ->
     """
     epsilon, delta = as_positive(epsilon, "epsilon", at_most=0.5), as_positive(delta, "delta", at_most=1)
     s_q, s_lam = as_positive(s_q, "s_q"), as_positive(s_lam, "s_lam")
+    if s_lam <= 0.5:
+        raise ValueError(f"s_lam must be more than 1/2, got {s_lam:g}: Theorem 3.3 needs a lam below the norm of K")
     if s_q < s_lam:
         raise ValueError(f"s_q must be at least s_lam, since q~ >= q_lambda: got {s_q:g} < {s_lam:g}")
-    return max(1, math.ceil(3 * s_q * math.log(16 * s_q * s_lam / delta) / epsilon**2))
+    logs = 3 * math.log(16 * s_q * s_lam / delta), 8 / 3 * math.log(16 * s_lam / delta)
+    return math.ceil(max(logs) * s_q / epsilon**2)

@@ -6,10 +6,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from levlib.door import as_points, as_positive, as_square, blocks, cholesky
-from levlib.kernels import NTK, Gaussian, Kernel
-
-BLOCK_BYTES = 2**27
+from levlib.door import as_points, as_positive, as_square, as_tensor, cholesky
+from levlib.draw import Draw
+from levlib.forms import HalfSpaces, Triangular, Woodbury, half_space_order, pilot_gram
+from levlib.kernels import Gaussian, Kernel
 
 
 def statistical_dimension(K, lam: float) -> float:
@@ -23,7 +23,7 @@ def statistical_dimension(K, lam: float) -> float:
     2.0
     """
     K, lam = as_square(K, "K"), as_positive(lam, "lam")
-    values = torch.linalg.eigvalsh(K.double()).clamp(min=0)
+    values = torch.linalg.eigvalsh(K.detach().double()).clamp(min=0)
     return float((values / (values + lam)).sum())
 
 
@@ -33,10 +33,24 @@ class RidgeLeverage:
     `lev = RidgeLeverage(kernel, X, lam)` factors K + lam I once; `lev(W)` is tr[Phi(w)^T (K + lam I)^{-1} Phi(w)] for
     each row of W, shape (m,), with Phi(w) of shape (n, d2). Its mean over w ~ p is `lev.s_lam`, the statistical
     dimension. It is zero where no feature is active (a half space without data), and never more than |Phi(w)|^2 / lam.
+    It carries no gradient.
 
-    X is (n, d), lam > 0. Raises ValueError for bad data or where K + lam I is not positive definite in X's dtype.
-    Cost: n^3 / 3 once; then n^2 d2 for each w by one triangular solve a block, or for the NTK n^2 for each w by one
-    matrix product a block: r = diag(S A S^T), with A = (H + lam I)^{-1} o (X X^T) and S the 0/1 pattern of the units.
+    X is (n, d), lam > 0. Raises ValueError for bad data or where K + lam I is not positive definite. Cost: n^3 / 3
+    once; then n^2 d2 / 2 for each w by one triangular solve a block. For the NTK n^2 / 2 for each w by matrix products:
+    r = s^T A s, with A = (H + lam I)^{-1} o (X X^T) and s the 0/1 pattern of the units; ArcCosine has a form like it.
+
+    For large n, `pilot` is a `Draw`, or plain weights (s0, d1): K is then replaced by Z Z^T, Z (n, s) the pilot's
+    modified features (Def. 3.2) and s = s0 d2. Nothing n x n is formed where n > s: the cost is n s^2 + s^3 / 3 once
+    by the Woodbury identity, then n s d2 for each w, in O(s^2) memory. `lev.K` raises, and `lev.s_lam` is the pilot's
+    estimate tr[(Z Z^T + lam I)^{-1} Z Z^T], which is low where the pilot is small.
+
+    `margin` = epsilon multiplies the pilot's ratio by 1 + epsilon. Where the pilot obeys Eq. 5 with that epsilon,
+    lev(W) is then an over-estimate of q_lambda / p (Theorem 3.3's q~), by at most (1 + epsilon) / (1 - epsilon); that
+    is so with probability 1 - delta for m >= required_features(epsilon, delta, s_q, s_lam) plain weights, where s_q is
+    a bound of the ratio: n / lam for Fourier features, sum |x_i|^2 / lam for the NTK.
+
+    A subsample of k points is the other way to large n: RidgeLeverage(kernel, X[chosen], lam * k / n) estimates the
+    ratio as an average over points, with no bound at a given w, and it is sound where k is several times s_lam.
 
     >>> import levlib as lv
     >>> lev = lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], lam=0.5)
@@ -44,53 +58,69 @@ class RidgeLeverage:
     tensor([2., 0.], dtype=torch.float64)
     """
 
-    def __init__(self, kernel: Kernel, X, lam: float):
+    def __init__(self, kernel: Kernel, X, lam: float, *, pilot=None, margin: float = 0.0):
         if not isinstance(kernel, Kernel):
             raise TypeError(f"kernel must be a levlib Kernel such as NTK() or Gaussian(0.5), got {kernel!r}")
         self.kernel, self.X, self.lam = kernel, as_points(X, "X"), as_positive(lam, "lam")
-        self.K = kernel.gram(self.X)
-        self._factor = cholesky(
-            self.K + self.lam * torch.eye(len(self.X), dtype=self.K.dtype, device=self.K.device), f"K + {self.lam:g} I"
-        )
+        self.pilot, self.margin = _as_pilot(pilot, self.X), _as_margin(margin, pilot)
+        exact = self.pilot is None
+        self._gram = kernel.gram(self.X) if exact else pilot_gram(kernel, self.X, self.pilot)
+        ridge = self.lam * torch.eye(len(self._gram), dtype=torch.float64, device=self.X.device)
+        name = f"K (in {self._gram.dtype})" if exact else "Z Z^T"
+        self._factor = cholesky(self._gram.detach().double() + ridge, f"{name} + {self.lam:g} I")
 
     def __call__(self, W) -> Tensor:
         W = as_points(W, "W", self.X.shape[1], like=self.X)
-        ratio = self._hadamard if isinstance(self.kernel, NTK) else self._triangular
-        return torch.cat([ratio(W[block]) for block in blocks(len(W), self._bytes_each, BLOCK_BYTES)])
+        with torch.no_grad():
+            return (1 + self.margin) * self.form.ratio(W)
+
+    @cached_property
+    def form(self) -> Triangular | HalfSpaces | Woodbury:
+        """How the ratio is computed; `levlib.forms` says what each form costs."""
+        X = self.X.detach()
+        if len(self._factor) < len(X):
+            return Woodbury(self.kernel, X, self._factor, self.pilot, self.lam)
+        form = Triangular if half_space_order(self.kernel) is None else HalfSpaces
+        return form(self.kernel, X, self._factor)
+
+    @property
+    def K(self) -> Tensor:
+        """The kernel matrix of X, shape (n, n); AttributeError with a pilot, which forms none."""
+        if self.pilot is not None:
+            raise AttributeError("a leverage with a pilot forms no K; call kernel.gram(X) if n is small enough")
+        return self._gram
 
     @cached_property
     def s_lam(self) -> float:
-        """The statistical dimension s_lambda(K), the mean of the ratio over w ~ p (Eq. 4)."""
-        return statistical_dimension(self.K, self.lam)
+        """The statistical dimension s_lambda(K), the mean of the ratio over w ~ p (Eq. 4); a pilot's estimate."""
+        return (1 + self.margin) * statistical_dimension(self._gram, self.lam)
 
     def log_density(self, W) -> Tensor:
         """Return log of q_lambda(w) / s_lambda(K), the density that leverage sampling draws from, shape (m,)."""
         return self.kernel.log_prob(W) + self(W).log() - math.log(self.s_lam)
 
-    @property
-    def _bytes_each(self) -> int:
-        n, d = self.X.shape
-        return 4 * n * self.X.element_size() * (1 if isinstance(self.kernel, NTK) else max(2, d))
 
-    @cached_property
-    def _hadamard_matrix(self) -> Tensor:
-        return torch.cholesky_inverse(self._factor) * (self.X @ self.X.T)
+def _as_pilot(pilot, X: Tensor) -> Draw | None:
+    if pilot is None:
+        return None
+    drawn = isinstance(pilot, Draw)
+    W = as_points(pilot.W if drawn else pilot, "pilot", X.shape[1], like=X)
+    ratio = as_tensor(pilot.ratio, "pilot.ratio", 1, like=X) if drawn else torch.ones_like(W[:, 0])
+    if len(ratio) != len(W) or not (ratio > 0).all():
+        raise ValueError(f"pilot.ratio must hold a positive p/q for each of the {len(W)} weights of the pilot")
+    return Draw(W, ratio)
 
-    def _hadamard(self, W: Tensor) -> Tensor:
-        S = (W @ self.X.T >= 0).to(self.X.dtype)
-        return (S @ self._hadamard_matrix).mul_(S).sum(1).clamp_(min=0)
 
-    def _triangular(self, W: Tensor) -> Tensor:
-        features = self.kernel.features(self.X, W)
-        if features.is_complex():
-            features = torch.view_as_real(features).flatten(2)
-        n, m, width = features.shape
-        solved = torch.linalg.solve_triangular(self._factor, features.reshape(n, m * width), upper=False)
-        return solved.square_().sum(0).view(m, width).sum(1)
+def _as_margin(margin, pilot) -> float:
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < math.inf:
+        raise ValueError(f"margin must be a number >= 0, got {margin!r}")
+    if margin and pilot is None:
+        raise ValueError("margin goes with a pilot: the exact leverage needs no over-estimate")
+    return float(margin)
 
 
 def leverage_arcs(lev: RidgeLeverage) -> tuple[Tensor, Tensor]:
-    """Return the arcs on which the NTK's ratio q_lambda/p is constant (d = 2): edges (k + 1,), values (k,), k <= 2n.
+    """Return the arcs on which q_lambda/p is constant (NTK, ArcCosine(0); d = 2): edges (k + 1,), values (k,), k <= 2n.
 
     Edges are angles of w in radians, ascending over one turn; the ratio depends on the direction of w alone and jumps
     only where w.x_i = 0. The Gaussian gives an arc the probability length / (2 pi), so sum(values * lengths) / (2 pi)
@@ -101,9 +131,9 @@ def leverage_arcs(lev: RidgeLeverage) -> tuple[Tensor, Tensor]:
     >>> values
     tensor([2., 1., 0., 1.], dtype=torch.float64)
     """
-    if not isinstance(lev.kernel, NTK) or lev.X.shape[1] != 2:
+    if half_space_order(lev.kernel) != 0 or lev.X.shape[1] != 2:
         raise ValueError(
-            f"arcs need the NTK on data in the plane (d = 2), got {lev.kernel!r} with d = {lev.X.shape[1]}"
+            f"arcs need the NTK or ArcCosine(0) on data in the plane, got {lev.kernel!r} with d = {lev.X.shape[1]}"
         )
     X = lev.X[lev.X.norm(dim=1) > 0]
     if not len(X):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from levlib.door import as_generator, as_points, as_positive, as_vector, blocks
-from levlib.sampling import Draw
+from levlib.draw import Draw
 
 # Bytes of one block of pre-activations: near the size of a cache, large enough to fill a GPU.
 BLOCK_BYTES = {"cpu": 2**22, "cuda": 2**28}

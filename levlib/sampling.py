@@ -1,5 +1,7 @@
-"""Weights drawn from the prior p or the leverage density q, with the ratio p/q that reweighs them (Def. 3.2, 3.8)."""
+"""Weights drawn from the leverage density q, by five methods, with the ratio p/q that reweighs them (Def. 3.2, 3.8)."""
 
+import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,123 +9,161 @@ import torch
 from torch import Tensor
 
 from levlib.door import as_count, as_generator
-from levlib.kernels import Kernel
+from levlib.draw import Draw, choose, uniform
+from levlib.forms import HalfSpaces
+from levlib.gibbs import great_circles
 from levlib.leverage import RidgeLeverage, leverage_arcs, leverage_grid
+from levlib.rejection import accepted
 
 
-@dataclass(frozen=True)
-class Draw:
-    """Weights W (m, d1) drawn from some density q, and ratio (m,) = p(w_r) / q(w_r), as Def. 3.2 needs them.
-
-    >>> import levlib as lv
-    >>> lv.Draw(torch.zeros(3, 2), torch.ones(3)).m
-    3
-    """
-
-    W: Tensor
-    ratio: Tensor
-
-    @property
-    def m(self) -> int:
-        """The number of weights."""
-        return len(self.W)
-
-
-def sample_prior(kernel: Kernel, m: int, d: int, *, generator: torch.Generator, dtype=torch.float64) -> Draw:
-    """Draw m weights from p itself: plain random features, ratio p/q = 1 (Def. 3.2 with q = p).
-
-    `draw.W` is (m, d1). Raises TypeError or ValueError where m or d is no positive integer or no generator is given.
-    Cost: m d.
-
-    >>> import levlib as lv
-    >>> lv.sample_prior(lv.NTK(), 3, 2, generator=torch.Generator().manual_seed(0)).ratio
-    tensor([1., 1., 1.], dtype=torch.float64)
-    """
-    W = kernel.sample(m, d, generator=generator, dtype=dtype)
-    return Draw(W, torch.ones(len(W), dtype=W.dtype, device=W.device))
-
-
-def sample(lev: RidgeLeverage, m: int, *, method: str, mix: float = 0.0, pool: int | None = None, generator) -> Draw:
+def sample(
+    lev: RidgeLeverage,
+    m: int,
+    *,
+    method: str,
+    mix: float = 0.0,
+    pool: int | None = None,
+    sweeps: int | None = None,
+    budget: int | None = None,
+    generator: torch.Generator,
+) -> Draw:
     """Draw m weights from the leverage density q = q_lambda / s_lambda (Def. 3.1, Theorem 3.3), with ratio = p/q.
 
-    `method` is "arcs" (NTK, d = 2, exact), "grid" (Gaussian, d = 1; exact for a density constant on the cells of a fine
-    grid, which the ratio uses) or "pool" (any kernel: resample `pool` = 100 m prior weights in proportion to their
-    leverage; approximate, and sound only where plain sampling with `pool` weights would do). `mix` = a in [0, 1) draws
-    from the defensive mixture (1 - a) q + a p, which bounds p/q by 1/a and costs at most 1/(1 - a) in m.
+    `method` is one of
 
-    Raises ValueError for an unknown method, a method that does not fit the kernel, or mix outside [0, 1). Cost: n^2 for
-    each of 2n arcs, of the grid's cells or of the pool's weights; then O(m).
+    - "arcs": NTK or ArcCosine(0), d = 2. Exact. Cost: 2 n^3 once, then O(m).
+    - "grid": Gaussian, d = 1. Exact for a density constant on the cells of a fine grid, which the ratio uses. Cost: n^2
+      a cell once, then O(m).
+    - "gibbs": NTK or ArcCosine, any d. The ends of m independent chains of `sweeps` = 10 great circles, each step
+      exact; for ArcCosine(2) with lam under 1e-4 take 20. Cost: about 10 n^2 for each chain and sweep.
+    - "rejection": NTK, ArcCosine(0) or Fourier features. Exact. Cost: n^2 / 2 for each of m / acceptance prior weights.
+    - "pool": any kernel, also with a pilot. Resamples `pool` = 100 m prior weights by their ratio. Cost: n^2 / 2 each.
+
+    "rejection" refuses before it starts where it would need over `budget` = 10^7 prior weights, and names the
+    acceptance rate (`rejection_bound` gives it). "pool" is approximate: a cell where the ratio is r gets 1 + (m / pool)
+    (r / s_lambda) times the variance of m exact draws. It warns where pool < 10 m max r / s_lambda, ten times what
+    plain sampling needs by Theorem 3.3 to match m leverage draws, and where the mean of r in the pool is 10 % from the
+    s_lambda that it estimates, as where the pool has missed a narrow wedge. `draw.ess` is (sum r)^2 / sum r^2 of the
+    pool; more draws than that repeat weights. With a pilot, the mean of r in the pool stands for s_lambda in p/q.
+
+    `mix` = a in [0, 1) draws from the defensive mixture (1 - a) q + a p, which bounds p/q by 1/a and costs at most
+    1/(1 - a) in m. Raises ValueError for an unknown method, a method that does not fit the kernel, an option of another
+    method, or mix outside [0, 1).
 
     >>> import levlib as lv
     >>> lev = lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], lam=0.5)
-    >>> draw = lv.sample(lev, 100, method="arcs", generator=torch.Generator().manual_seed(0))
+    >>> draw = lv.sample(lev, 100, method="gibbs", generator=torch.Generator().manual_seed(0))
     >>> bool((lev(draw.W) > 0).all())                 # nothing is drawn where no unit is active
     True
     """
     m, generator = as_count(m, "m"), as_generator(generator)
-    if method not in _METHODS:
+    if not isinstance(lev, RidgeLeverage):
+        raise TypeError(f"lev must be a RidgeLeverage, got {type(lev).__name__}")
+    if not isinstance(method, str) or method not in _METHODS:
         raise ValueError(f"method must be one of {sorted(_METHODS)}, got {method!r}")
     if isinstance(mix, bool) or not isinstance(mix, int | float) or not 0 <= mix < 1:
         raise ValueError(f"mix must be a number in [0, 1), got {mix!r}")
-    if pool is not None and method != "pool":
-        raise ValueError(f'pool goes with method="pool", got method={method!r}')
-    W, density, density_at = _METHODS[method](lev, m, generator, pool)
+    draw, options = _METHODS[method]
+    given = {"pool": pool, "sweeps": sweeps, "budget": budget}
+    for name, value in given.items():
+        if value is not None and name not in options:
+            raise ValueError(f'{name} goes with method="{_OWNER[name]}", got method={method!r}')
+    drawn = draw(lev, m, generator, *(given[name] for name in options))
+    W, density = drawn.W, drawn.density
     if mix:
-        plain = _uniform(m, generator, W) < mix
+        plain = uniform(m, generator, W) < mix
         W = torch.where(plain[:, None], lev.kernel.sample(m, W.shape[1], generator=generator).to(W), W)
-        density = (1 - mix) * density_at(W) + mix
-    return Draw(W, 1 / density)
+        density = (1 - mix) * drawn.density_at(W) + mix
+    if not torch.isfinite(1 / density).all():
+        raise ValueError(f"the leverage of some weights underflows in {W.dtype}; use float64, or rescale X and lam")
+    return Draw(W.detach(), 1 / density.detach(), drawn.ess)
 
 
-# Each method returns weights W, the density q/p at them, and a function that gives q/p at any other weights.
-_Drawn = tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]
+@dataclass(frozen=True)
+class _Drawn:
+    """Weights W, the density q/p at them, and the function that gives q/p at any other weights."""
+
+    W: Tensor
+    density: Tensor
+    density_at: Callable[[Tensor], Tensor]
+    ess: float | None = None
 
 
-def _uniform(m: int, generator: torch.Generator, like: Tensor) -> Tensor:
-    # float64 whatever the data: in float32 the cumulative sums would lose a narrow arc
-    return torch.rand(m, generator=generator, device=generator.device, dtype=torch.float64).to(like.device)
-
-
-def _choose(mass: Tensor, m: int, generator) -> Tensor:
-    heap = mass.double().cumsum(0)
-    return torch.searchsorted(heap, _uniform(m, generator, heap) * heap[-1], right=True).clamp(max=len(mass) - 1)
+def _proportional(lev: RidgeLeverage, W: Tensor, ratio: Tensor, total: float, ess: float | None = None) -> _Drawn:
+    return _Drawn(W, ratio / total, lambda W: lev(W) / total, ess)
 
 
 def _inside(edges: Tensor, cell: Tensor, generator) -> Tensor:
     edges = edges.double()
-    return edges[cell] + (edges[cell + 1] - edges[cell]) * _uniform(len(cell), generator, edges)
+    return edges[cell] + (edges[cell + 1] - edges[cell]) * uniform(len(cell), generator, edges)
 
 
-def _arcs(lev: RidgeLeverage, m: int, generator, pool) -> _Drawn:
+def _arcs(lev: RidgeLeverage, m: int, generator) -> _Drawn:
     edges, values = leverage_arcs(lev)
-    arc = _choose(values * edges.diff(), m, generator)
+    arc = choose(values * edges.diff(), m, generator)
     angle = _inside(edges, arc, generator)
-    radius = (-2 * torch.log1p(-_uniform(m, generator, angle))).sqrt()
+    radius = (-2 * torch.log1p(-uniform(m, generator, angle))).sqrt()
     W = radius[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
-    return W.to(lev.X), values[arc] / lev.s_lam, lambda W: lev(W) / lev.s_lam
+    total = float((values * edges.diff()).sum()) / (2 * math.pi)
+    return _proportional(lev, W.to(lev.X), values[arc], total)
 
 
-def _grid(lev: RidgeLeverage, m: int, generator, pool) -> _Drawn:
+def _grid(lev: RidgeLeverage, m: int, generator) -> _Drawn:
     edges, values = leverage_grid(lev)
     mass = values * lev.kernel.log_prob(((edges[1:] + edges[:-1]) / 2)[:, None]).exp() * edges.diff()
     log_height = (mass / mass.sum() / edges.diff()).log()
-    W = _inside(edges, _choose(mass, m, generator), generator)[:, None].to(lev.X)
+    W = _inside(edges, choose(mass, m, generator), generator)[:, None].to(lev.X)
 
     def density_at(W: Tensor) -> Tensor:
         cell = torch.searchsorted(edges, W[:, 0].contiguous(), right=True).sub(1).clamp(0, len(mass) - 1)
         return (log_height[cell] - lev.kernel.log_prob(W)).exp()
 
-    return W, density_at(W), density_at
+    return _Drawn(W, density_at(W), density_at)
+
+
+def _gibbs(lev: RidgeLeverage, m: int, generator, sweeps) -> _Drawn:
+    sweeps = as_count(10 if sweeps is None else sweeps, "sweeps")
+    if lev.pilot is not None or not isinstance(lev.form, HalfSpaces):
+        got = f"{lev.kernel!r}{' with a pilot' if lev.pilot is not None else ''}"
+        raise ValueError(
+            f'method="gibbs" needs the exact leverage of NTK or ArcCosine, got that of {got}; use method="pool"'
+        )
+    if not len(lev.form.X):
+        raise ValueError("every row of X is zero: there is no leverage to sample from")
+    W = great_circles(lev.form, lev.kernel.sample(m, lev.X.shape[1], generator=generator), sweeps, generator)
+    return _proportional(lev, W, lev(W), lev.s_lam)
+
+
+def _rejection(lev: RidgeLeverage, m: int, generator, budget) -> _Drawn:
+    W, ratio = accepted(lev, m, as_count(10**7 if budget is None else budget, "budget"), generator)
+    return _proportional(lev, W, ratio, lev.s_lam)
 
 
 def _pool(lev: RidgeLeverage, m: int, generator, pool) -> _Drawn:
     size = as_count(100 * m if pool is None else pool, "pool", least=m)
     W = lev.kernel.sample(size, lev.X.shape[1], generator=generator).to(lev.X)
     values = lev(W)
-    if not values.any():
+    mean, largest = float(values.double().mean()), float(values.max())
+    if not mean:
         raise ValueError(f"none of {size} prior weights has any leverage on X; use a larger pool or another method")
-    chosen = _choose(values, m, generator)
-    return W[chosen], values[chosen] / lev.s_lam, lambda W: lev(W) / lev.s_lam
+    total = mean if lev.pilot is not None else lev.s_lam
+    needed = math.ceil(10 * m * largest / total)
+    if size < needed or abs(mean / total - 1) > 0.1:
+        warnings.warn(
+            f"pool={size} is too small: use pool={needed if size < needed else 10 * size} or another method (the "
+            f"largest ratio is {largest:.3g}, the mean {mean:.3g} where s_lambda is {total:.3g})",
+            stacklevel=3,
+        )
+    chosen = choose(values, m, generator)
+    ess = float(values.double().sum() ** 2 / values.double().square().sum())
+    return _proportional(lev, W[chosen], values[chosen], total, ess)
 
 
-_METHODS = {"arcs": _arcs, "grid": _grid, "pool": _pool}
+_METHODS = {
+    "arcs": (_arcs, ()),
+    "gibbs": (_gibbs, ("sweeps",)),
+    "grid": (_grid, ()),
+    "pool": (_pool, ("pool",)),
+    "rejection": (_rejection, ("budget",)),
+}
+_OWNER = {option: method for method, (_, options) in _METHODS.items() for option in options}

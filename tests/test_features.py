@@ -62,6 +62,12 @@ def test_required_features_is_the_formula():
     assert lv.required_features(0.5, 0.1, 20.0, 10.0) == math.ceil(12 * 20 * math.log(16 * 200 / 0.1))
 
 
+def test_required_features_near_rank_one_is_the_count_of_the_proof():
+    """Where s_q < 1 the printed logarithm can be smaller than Bernstein's, or even negative."""
+    assert lv.required_features(0.5, 0.5, 0.51, 0.51) == math.ceil(4 * 8 / 3 * 0.51 * math.log(16 * 0.51 / 0.5))
+    assert lv.required_features(0.5, 0.5, 0.51, 0.51) > 12 * 0.51 * math.log(16 * 0.51**2 / 0.5)
+
+
 def test_theorem_3_3_holds_and_plain_features_fail():
     """At the stated m and delta = 0.1, 60 of 60 leverage draws satisfy Eq. 5; at equal m no plain draw does."""
     X = lv.data.clustered_circle(10, 10, 0.03, generator=generator(3))

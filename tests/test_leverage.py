@@ -40,7 +40,7 @@ def test_blocks_change_nothing(monkeypatch):
     X, W = random_points(30, 3), random_points(100, 3, seed=1)
     for kernel in (lv.NTK(), lv.Gaussian(0.8)):
         whole = lv.RidgeLeverage(kernel, X, 0.1)(W)
-        monkeypatch.setattr("levlib.leverage.BLOCK_BYTES", 1)
+        monkeypatch.setattr("levlib.forms.BLOCK_BYTES", 1)
         assert torch.allclose(lv.RidgeLeverage(kernel, X, 0.1)(W), whole, rtol=1e-12, atol=0)
         monkeypatch.undo()
 
@@ -119,3 +119,21 @@ def test_statistical_dimension_of_simple_spectra():
     K = lv.NTK().gram(lv.data.sphere(10, 3, generator=generator()))
     assert lv.statistical_dimension(K, 1e-12) == pytest.approx(10, rel=1e-6)
     assert lv.statistical_dimension(K, 1e6) < 1e-4
+
+
+def test_no_gradient_flows_through_the_leverage_or_the_draws():
+    X = lv.data.sphere(10, 3, generator=generator()).requires_grad_()
+    for kernel in (lv.NTK(), lv.ArcCosine(1), lv.Gaussian(torch.tensor(0.5, requires_grad=True))):
+        lev = lv.RidgeLeverage(kernel, X, 0.1)
+        W = torch.ones(2, 3, dtype=torch.float64)
+        assert not lev(W).requires_grad and lev.K.requires_grad
+        method = "pool" if isinstance(kernel, lv.Gaussian) else "gibbs"
+        draw = lv.sample(lev, 5, method=method, generator=generator())
+        assert not draw.ratio.requires_grad and not draw.W.requires_grad and math.isfinite(lev.s_lam)
+
+
+def test_the_half_space_forms_are_the_solve_for_each_weight():
+    X, W = random_points(30, 4), random_points(100, 4, seed=1)
+    for order in (0, 1, 2):
+        exact = leverage_by_definition(lv.ArcCosine(order), X, 1e-3, W)
+        assert (lv.RidgeLeverage(lv.ArcCosine(order), X, 1e-3)(W) - exact).abs().max() <= 1e-11 * exact.max()

@@ -2,20 +2,16 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest
 
 import levlib as lv
-from tests.oracles import arc_p_value, generator
+from tests.oracles import CIRCLES, arc_p_value, frequency_cdf, generator
 
+pytestmark = pytest.mark.filterwarnings("error:pool")
 FALSE_ALARM = 1e-3
 N = 20_000
-CIRCLES = {
-    "random": lv.data.sphere(20, 2, generator=generator(5)),
-    "clustered": lv.data.clustered_circle(10, 10, 0.03, generator=generator(3)),
-}
 
 
 @pytest.mark.parametrize("lam", [1e-1, 1e-3])
@@ -38,26 +34,36 @@ def test_the_prior_is_a_wrong_sampler_and_is_caught(name, lam):
 
 
 @pytest.mark.parametrize("name", CIRCLES)
-def test_pool_of_a_hundred_a_weight_passes_and_a_small_pool_fails(name):
-    lev = lv.RidgeLeverage(lv.NTK(), CIRCLES[name], 1e-2)
-    draw = lv.sample(lev, 2000, method="pool", generator=generator(1))
+@pytest.mark.parametrize("lam", [1e-2, 1e-4])
+def test_a_pool_of_the_size_that_the_warning_asks_for_passes_and_ten_a_weight_fails_on_clusters(name, lam):
+    lev = lv.RidgeLeverage(lv.NTK(), CIRCLES[name], lam)
+    needed = round(11 * 2000 * lv.rejection_bound(lev)[0] / lev.s_lam)
+    draw = lv.sample(lev, 2000, method="pool", pool=needed, generator=generator(1))  # a warning would be an error
     assert arc_p_value(lev, draw.W) > FALSE_ALARM
-    small = lv.sample(lev, 2000, method="pool", pool=2000, generator=generator(1))
-    assert arc_p_value(lev, small.W) < 1e-6
+    if name == "clustered" and lam < 1e-3:
+        with pytest.warns(UserWarning, match="pool=20000 is too small: use pool="):
+            small = lv.sample(lev, 2000, method="pool", pool=20_000, generator=generator(1))
+        assert arc_p_value(lev, small.W) < 1e-6
+        assert draw.ess == pytest.approx(needed / second_moment(lev), rel=0.05)
 
 
-def exact_cdf(lev):
-    """The distribution function of q on a line, by the trapezoid rule on 200,001 points of the definition."""
-    w = torch.linspace(-8, 8, 200_001, dtype=torch.float64) * lev.kernel.frequency_scale
-    density = torch.exp(lev.kernel.log_prob(w[:, None])) * lev(w[:, None])
-    heap = torch.cumulative_trapezoid(density, w)
-    return lambda x: np.interp(x, w[1:], heap / heap[-1])
+def second_moment(lev) -> float:
+    """E_p[r^2] / s^2, exactly: a pool of M prior weights has an effective size of M over it."""
+    edges, values = lv.leverage_arcs(lev)
+    return float((values.square() * edges.diff()).sum()) / (2 * math.pi) / lev.s_lam**2
+
+
+def test_a_pool_that_missed_a_wedge_is_told_by_its_mean():
+    """lam is so small that the clusters' wedges hold half of s_lambda; 100 prior weights see hardly any of them."""
+    lev = lv.RidgeLeverage(lv.NTK(), lv.data.clustered_circle(10, 10, 1e-5, generator=generator()), 1e-8)
+    with pytest.warns(UserWarning, match=r"pool=100 is too small: use pool=1000 .* the mean"):
+        lv.sample(lev, 1, method="pool", pool=100, generator=generator(1))
 
 
 def test_grid_draws_the_leverage_density_and_the_prior_does_not():
     X = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
     lev = lv.RidgeLeverage(lv.Gaussian(0.2), X, 1e-3)
-    cdf = exact_cdf(lev)
+    cdf = frequency_cdf(lev)
     draw = lv.sample(lev, N, method="grid", generator=generator(1))
     assert kstest(draw.W[:, 0], cdf).pvalue > FALSE_ALARM
     assert kstest(lev.kernel.sample(N, 1, generator=generator(1))[:, 0], cdf).pvalue < 1e-12
@@ -67,7 +73,10 @@ def test_grid_draws_the_leverage_density_and_the_prior_does_not():
 
 @pytest.mark.parametrize("method, kernel, X", [
     ("arcs", lv.NTK(), CIRCLES["clustered"]),
-    ("pool", lv.NTK(), CIRCLES["clustered"]),
+    ("gibbs", lv.NTK(), CIRCLES["clustered"]),
+    ("gibbs", lv.ArcCosine(2), CIRCLES["random"]),
+    ("rejection", lv.NTK(), CIRCLES["clustered"]),
+    ("pool", lv.NTK(), CIRCLES["random"]),
     ("grid", lv.Gaussian(0.3), torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None]),
 ])  # fmt: skip
 @pytest.mark.parametrize("mix", [0.0, 0.5])
@@ -102,19 +111,29 @@ def test_nothing_is_drawn_where_no_unit_is_active_unless_mixed():
 
 def test_the_same_seed_gives_the_same_draw():
     lev = lv.RidgeLeverage(lv.NTK(), CIRCLES["random"], 1e-2)
-    for method in ("arcs", "pool"):
+    for method in ("arcs", "gibbs", "pool", "rejection"):
         one, two, other = (lv.sample(lev, 10, method=method, mix=0.2, generator=generator(s)) for s in (1, 1, 2))
         assert torch.equal(one.W, two.W) and torch.equal(one.ratio, two.ratio) and not torch.equal(one.W, other.W)
 
 
-@pytest.mark.parametrize("method", ["arcs", "pool"])
+@pytest.mark.parametrize("method", ["arcs", "gibbs", "pool", "rejection"])
 def test_float32_and_a_single_weight(method):
     lev = lv.RidgeLeverage(lv.NTK(), CIRCLES["random"].float(), 1e-2)
     draw = lv.sample(lev, 1, method=method, generator=generator())
     assert draw.W.dtype == draw.ratio.dtype == torch.float32 and draw.W.shape == (1, 2) and draw.m == 1
+    assert (draw.ess is None) == (method != "pool")
 
 
 def test_one_point():
     lev = lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0]], 0.5)
     draw = lv.sample(lev, 500, method="arcs", generator=generator())
     assert (draw.W[:, 0] >= 0).all() and torch.allclose(draw.ratio, torch.full_like(draw.ratio, 0.5))
+
+
+@pytest.mark.parametrize("method", ["arcs", "gibbs", "pool", "rejection", "grid"])
+def test_leverage_that_underflows_says_so_and_does_not_hang(method):
+    grid = method == "grid"
+    X = torch.linspace(-1, 1, 5)[:, None] if grid else CIRCLES["random"].float()
+    lev = lv.RidgeLeverage(lv.Gaussian(0.5) if grid else lv.NTK(), X, 1e60)
+    with pytest.raises(ValueError, match=r"underflows in torch.float32|none of 500 prior weights has any leverage"):
+        lv.sample(lev, 5, method=method, generator=generator())
