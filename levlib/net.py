@@ -11,8 +11,8 @@ from torch import Tensor
 from levlib.door import as_generator, as_points, as_positive, as_vector, blocks
 from levlib.draw import Draw
 
-# Bytes of one block of pre-activations: near the size of a cache, large enough to fill a GPU.
-BLOCK_BYTES = {"cpu": 2**22, "cuda": 2**28}
+# Bytes of one block of pre-activations: what stays in the cache of a core, or fills a GPU.
+BLOCK_BYTES = {"cpu": 2**20, "cuda": 2**28}
 # The 0/1 mask of all units is kept from the forward to the backward product up to this size, else computed again.
 MASK_BYTES = {"cpu": 2**30, "cuda": 2**34}
 
