@@ -57,6 +57,16 @@ def as_points(value, name: str, d: int | None = None, like: Tensor | None = None
     return points
 
 
+def as_vector(value, name: str, length: int, like: Tensor | None = None) -> Tensor:
+    """Return `value` as a real tensor of shape (length,), checked; ValueError where it has another length."""
+    vector = as_tensor(value, name, 1, like)
+    if vector.is_complex():
+        raise TypeError(f"{name} must be real, got {vector.dtype}")
+    if len(vector) != length:
+        raise ValueError(f"{name} must have {length} entries to match the data, got {len(vector)}")
+    return vector
+
+
 def as_square(value, name: str, like: Tensor | None = None) -> Tensor:
     """Return a kernel matrix as a real symmetric tensor of shape (n, n); ValueError where it is not one."""
     matrix = as_points(value, name, like=like)
