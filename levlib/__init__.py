@@ -11,7 +11,7 @@ from levlib.distributed import dask_normal_equations
 from levlib.draw import Draw, sample_prior
 from levlib.features import modified_features, required_features, sandwich_epsilon, sandwich_spectrum
 from levlib.flow import Flow, frozen_flow, moving_flow, ntk_ridge, shrinking_kernel
-from levlib.kernels import NTK, ArcCosine, Gaussian, Kernel, Laplacian, Matern, deep_ntk
+from levlib.kernels import NTK, ArcCosine, EstimatedKernel, Gaussian, Kernel, Laplacian, Matern, deep_ntk
 from levlib.krr import leave_one_out, solve_krr
 from levlib.leverage import RidgeLeverage, leverage_arcs, leverage_grid, statistical_dimension
 from levlib.net import TwoLayerNet
@@ -28,7 +28,7 @@ _LAZY = dict.fromkeys(("Explorer", "Panel", "Slider", "Table"), "levlib.explore"
 _LAZY |= dict.fromkeys(("FeatureRidge", "KernelRidge", "LeverageFeatures"), "levlib.estimators")
 
 __all__ = [
-    "NTK", "ArcCosine", "ConjugateGradient", "DeepNet", "Draw", "Flow", "Gaussian", "Interval", "Kernel", "Laplacian",
+    "NTK", "ArcCosine", "ConjugateGradient", "DeepNet", "Draw", "EstimatedKernel", "Flow", "Gaussian", "Interval", "Kernel", "Laplacian",
     "Matern", "NormalEquations", "Perturbation", "RidgeLeverage", "Run", "TwoLayerNet", "coherence",
     "dask_normal_equations", "data", "deep_ntk", "error_rate", "frozen_flow", "gram_matvec", "leave_one_out",
     "lemma_4_1", "leverage_arcs", "leverage_grid", "leverage_scores", "modified_features", "moving_flow", "ntk_ridge",
