@@ -28,13 +28,14 @@ _LAZY = dict.fromkeys(("Explorer", "Panel", "Slider", "Table"), "levlib.explore"
 _LAZY |= dict.fromkeys(("FeatureRidge", "KernelRidge", "LeverageFeatures"), "levlib.estimators")
 
 __all__ = [
-    "NTK", "ArcCosine", "ConjugateGradient", "DeepNet", "Draw", "EstimatedKernel", "Flow", "Gaussian", "Interval", "Kernel", "Laplacian",
-    "Matern", "NormalEquations", "Perturbation", "RidgeLeverage", "Run", "TwoLayerNet", "coherence",
-    "dask_normal_equations", "data", "deep_ntk", "error_rate", "frozen_flow", "gram_matvec", "leave_one_out",
-    "lemma_4_1", "leverage_arcs", "leverage_grid", "leverage_scores", "modified_features", "moving_flow", "ntk_ridge",
-    "recursive_nystrom", "rejection_bound", "required_features", "ridge_leverage_scores", "sample", "sample_cutoff",
-    "sample_prior", "sandwich_epsilon", "sandwich_spectrum", "shrinking_kernel", "slope", "solve_krr", "solve_krr_cg",
-    "statistical_dimension", "success_rate", "train", *_LAZY,
+    "NTK", "ArcCosine", "ConjugateGradient", "DeepNet", "Draw", "EstimatedKernel", "Flow", "Gaussian",
+    "Interval", "Kernel", "Laplacian", "Matern", "NormalEquations", "Perturbation", "RidgeLeverage", "Run",
+    "TwoLayerNet", "coherence", "dask_normal_equations", "data", "deep_ntk", "error_rate", "frozen_flow",
+    "gram_matvec", "leave_one_out", "lemma_4_1", "leverage_arcs", "leverage_grid", "leverage_scores",
+    "modified_features", "moving_flow", "ntk_ridge", "recursive_nystrom", "rejection_bound",
+    "required_features", "ridge_leverage_scores", "sample", "sample_cutoff", "sample_prior", "sandwich_epsilon",
+    "sandwich_spectrum", "shrinking_kernel", "slope", "solve_krr", "solve_krr_cg", "statistical_dimension",
+    "success_rate", "train", *_LAZY,
 ]  # fmt: skip
 
 
