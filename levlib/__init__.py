@@ -5,14 +5,20 @@ import importlib
 from levlib import data
 from levlib.cg import ConjugateGradient, gram_matvec, solve_krr_cg
 from levlib.cutoff import sample_cutoff
+from levlib.deepnet import DeepNet
+from levlib.descent import train
 from levlib.distributed import dask_normal_equations
 from levlib.draw import Draw, sample_prior
 from levlib.features import modified_features, required_features, sandwich_epsilon, sandwich_spectrum
-from levlib.kernels import NTK, ArcCosine, Gaussian, Kernel, Laplacian, Matern, deep_ntk
+from levlib.flow import Flow, frozen_flow, moving_flow, ntk_ridge, shrinking_kernel
+from levlib.kernels import NTK, ArcCosine, EstimatedKernel, Gaussian, Kernel, Laplacian, Matern, deep_ntk
 from levlib.krr import leave_one_out, solve_krr
 from levlib.leverage import RidgeLeverage, leverage_arcs, leverage_grid, statistical_dimension
+from levlib.net import TwoLayerNet
 from levlib.normal_equations import NormalEquations
+from levlib.perturbation import Perturbation, error_rate, lemma_4_1
 from levlib.rejection import rejection_bound
+from levlib.run import Run
 from levlib.sampling import sample
 from levlib.scores import coherence, leverage_scores, recursive_nystrom, ridge_leverage_scores
 from levlib.verify import Interval, slope, success_rate
@@ -22,12 +28,14 @@ _LAZY = dict.fromkeys(("Explorer", "Panel", "Slider", "Table"), "levlib.explore"
 _LAZY |= dict.fromkeys(("FeatureRidge", "KernelRidge", "LeverageFeatures"), "levlib.estimators")
 
 __all__ = [
-    "NTK", "ArcCosine", "ConjugateGradient", "Draw", "Gaussian", "Interval", "Kernel", "Laplacian", "Matern",
-    "NormalEquations", "RidgeLeverage", "coherence", "dask_normal_equations", "data", "deep_ntk", "gram_matvec",
-    "leave_one_out", "leverage_arcs", "leverage_grid", "leverage_scores", "modified_features", "recursive_nystrom",
-    "rejection_bound", "required_features", "ridge_leverage_scores", "sample", "sample_cutoff", "sample_prior",
-    "sandwich_epsilon", "sandwich_spectrum", "slope", "solve_krr", "solve_krr_cg", "statistical_dimension",
-    "success_rate", *_LAZY,
+    "NTK", "ArcCosine", "ConjugateGradient", "DeepNet", "Draw", "EstimatedKernel", "Flow", "Gaussian",
+    "Interval", "Kernel", "Laplacian", "Matern", "NormalEquations", "Perturbation", "RidgeLeverage", "Run",
+    "TwoLayerNet", "coherence", "dask_normal_equations", "data", "deep_ntk", "error_rate", "frozen_flow",
+    "gram_matvec", "leave_one_out", "lemma_4_1", "leverage_arcs", "leverage_grid", "leverage_scores",
+    "modified_features", "moving_flow", "ntk_ridge", "recursive_nystrom", "rejection_bound",
+    "required_features", "ridge_leverage_scores", "sample", "sample_cutoff", "sample_prior", "sandwich_epsilon",
+    "sandwich_spectrum", "shrinking_kernel", "slope", "solve_krr", "solve_krr_cg", "statistical_dimension",
+    "success_rate", "train", *_LAZY,
 ]  # fmt: skip
 
 

@@ -19,8 +19,9 @@ from levlib.door import (
     cholesky,
     solve_cholesky,
 )
-from levlib.forms import BLOCK_BYTES
 from levlib.kernels import Kernel
+
+BLOCK_BYTES = 2**26
 
 
 def gram_matvec(kernel: Kernel, X, Z=None) -> Callable[[Tensor], Tensor]:
@@ -28,7 +29,7 @@ def gram_matvec(kernel: Kernel, X, Z=None) -> Callable[[Tensor], Tensor]:
 
     X is (n, d), Z is (l, d), V is (n,) or (n, k). Raises TypeError where kernel is no levlib Kernel. Cost of a call:
     that of `kernel.gram`, l n d for the kernels here, and l n k; blocks of rows keep its memory under
-    `forms.BLOCK_BYTES`.
+    `BLOCK_BYTES`.
 
     >>> import levlib as lv
     >>> multiply = lv.gram_matvec(lv.Gaussian(1.0), [[0.0], [1.0]])

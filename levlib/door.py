@@ -57,6 +57,16 @@ def as_points(value, name: str, d: int | None = None, like: Tensor | None = None
     return points
 
 
+def as_vector(value, name: str, length: int, like: Tensor | None = None) -> Tensor:
+    """Return `value` as a real tensor of shape (length,), checked; ValueError where it has another length."""
+    vector = as_tensor(value, name, 1, like)
+    if vector.is_complex():
+        raise TypeError(f"{name} must be real, got {vector.dtype}")
+    if len(vector) != length:
+        raise ValueError(f"{name} must have {length} entries to match the data, got {len(vector)}")
+    return vector
+
+
 def as_square(value, name: str, like: Tensor | None = None) -> Tensor:
     """Return a kernel matrix as a real symmetric tensor of shape (n, n); ValueError where it is not one."""
     matrix = as_points(value, name, like=like)
@@ -111,14 +121,6 @@ def as_positive(value, name: str, at_most: float = math.inf) -> float:
     return number
 
 
-def as_scale(value, name: str) -> float | Tensor:
-    """Return a positive number: as a float, or as the torch scalar that it is where it requires a gradient."""
-    number = as_positive(value.detach() if isinstance(value, Tensor) else value, name)
-    if not 1e-100 <= number <= 1e100:
-        raise ValueError(f"{name} must be between 1e-100 and 1e100, got {number:g}; rescale the data")
-    return value.reshape(()) if isinstance(value, Tensor) and value.requires_grad else number
-
-
 def as_lambdas(value) -> tuple[list[float], bool]:
     """Return lam as a list of positive floats, and whether it was one number rather than a sequence of them.
 
@@ -134,6 +136,14 @@ def as_lambdas(value) -> tuple[list[float], bool]:
     if not value:
         raise ValueError("lam is empty: give a number or a sequence of numbers")
     return [as_positive(each, "lam") for each in value], False
+
+
+def as_scale(value, name: str) -> float | Tensor:
+    """Return a positive number: as a float, or as the torch scalar that it is where it requires a gradient."""
+    number = as_positive(value.detach() if isinstance(value, Tensor) else value, name)
+    if not 1e-100 <= number <= 1e100:
+        raise ValueError(f"{name} must be between 1e-100 and 1e100, got {number:g}; rescale the data")
+    return value.reshape(()) if isinstance(value, Tensor) and value.requires_grad else number
 
 
 def as_count(value, name: str, least: int = 1) -> int:

@@ -37,10 +37,11 @@ class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     `kernel` is a levlib Kernel, or None for a Gaussian whose length scale is the median distance between points.
     `n_features` is m, the number of weights; each makes d2 columns (2 for a Gaussian's pair, d for the NTK; complex
     features come as pairs of real columns). `lam` is the ridge of Def. 3.1. `method` is one of `levlib.sample`, or
-    "prior" for plain random features; "pool" serves every kernel and dimension. `random_state` is scikit-learn's. `mix`
-    in [0, 1) is the share of plain weights: 0.5 bounds p/q by 2, which keeps a small m safe and costs at most 2x in m.
-    Where X has more than `n_pilot` rows, the leverage is that of n_pilot of them, drawn at random, with lam in
-    proportion: it weighs the same directions, and costs n_pilot^2 for each weight instead of n^2.
+    "prior" for plain random features; "pool" serves every kernel and dimension, with the size `pool` of `sample`.
+    `random_state` is scikit-learn's. `mix` in [0, 1) is the share of plain weights: 0.5 bounds p/q by 2, which keeps a
+    small m safe and costs at most 2x in m. Where X has more than `n_pilot` rows, the leverage is that of n_pilot of
+    them, drawn at random, with lam in proportion: it weighs the same directions, and costs n_pilot^2 for each weight
+    instead of n^2.
 
     Fitted: `kernel_`, and `draw_` with the weights and their p/q. float32 gives float32. Raises ValueError or TypeError
     in `fit` for parameters that do not fit. Cost of `fit`: that of `RidgeLeverage` and `sample`; of `transform`: n m d.
@@ -51,9 +52,11 @@ class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     (20, 10)
     """
 
-    def __init__(self, kernel=None, n_features=100, lam=1.0, method="pool", random_state=None, mix=0.5, n_pilot=500):
+    def __init__(
+        self, kernel=None, n_features=100, lam=1.0, method="pool", random_state=None, mix=0.5, pool=None, n_pilot=500
+    ):
         self.kernel, self.n_features, self.lam, self.method = kernel, n_features, lam, method
-        self.random_state, self.mix, self.n_pilot = random_state, mix, n_pilot
+        self.random_state, self.mix, self.pool, self.n_pilot = random_state, mix, pool, n_pilot
 
     def fit(self, X, y=None):
         """Draw the weights for points X (n, d); return self."""
@@ -72,7 +75,7 @@ class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             self.draw_ = sample_prior(self.kernel_, m, X.shape[1], generator=generator)
         else:
             lev = RidgeLeverage(self.kernel_, pilot, lam * len(pilot) / len(X))
-            self.draw_ = sample(lev, m, method=self.method, mix=self.mix, generator=generator)
+            self.draw_ = sample(lev, m, method=self.method, mix=self.mix, pool=self.pool, generator=generator)
         self._n_features_out = self._features(X[:1]).shape[1]
         return self
 
@@ -111,7 +114,7 @@ class KernelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X):
-        """Return K(X, X_fit_) dual_coef_, shape (n,) or (n, k), in blocks of rows."""
+        """Return K(X, `X_fit_`) times `dual_coef_`, shape (n,) or (n, k), in blocks of rows."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         return gram_matvec(self.kernel_, self.X_fit_, X)(self.dual_coef_).numpy().astype(X.dtype, copy=False)
@@ -128,14 +131,16 @@ class FeatureRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     >>> import levlib as lv
     >>> X = np.linspace(-1, 1, 200)[:, None]
-    >>> model = lv.FeatureRidge(lv.Gaussian(0.3), n_features=50, lam=0.01, random_state=0)
+    >>> model = lv.FeatureRidge(lv.Gaussian(0.3), n_features=50, lam=0.01, method="grid", random_state=0)
     >>> round(model.fit(X, np.sin(5 * X[:, 0])).score(X, np.sin(5 * X[:, 0])), 2)
     1.0
     """
 
-    def __init__(self, kernel=None, n_features=100, lam=1.0, method="pool", random_state=None, mix=0.5, n_pilot=500):
+    def __init__(
+        self, kernel=None, n_features=100, lam=1.0, method="pool", random_state=None, mix=0.5, pool=None, n_pilot=500
+    ):
         self.kernel, self.n_features, self.lam, self.method = kernel, n_features, lam, method
-        self.random_state, self.mix, self.n_pilot = random_state, mix, n_pilot
+        self.random_state, self.mix, self.pool, self.n_pilot = random_state, mix, pool, n_pilot
 
     def fit(self, X, y):
         """Draw features for points X (n, d), solve for labels y (n,) or (n, k); return self."""
@@ -146,7 +151,7 @@ class FeatureRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return self._update(X, y, first=not hasattr(self, "normal_equations_"))
 
     def predict(self, X):
-        """Return Psi(X) coef_, shape (n,) or (n, k), in chunks of rows."""
+        """Return Psi(X) times `coef_`, shape (n,) or (n, k), in chunks of rows."""
         check_is_fitted(self)
         X = as_points(validate_data(self, X, dtype=FLOATS, reset=False), "X")
         coefficients = torch.as_tensor(self.coef_, dtype=X.dtype)

@@ -1,0 +1,152 @@
+"""Full-batch gradient descent on the regularized loss of a net (Eq. 6, 10), recorded along the flow time."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from levlib.checkpoint import Checkpoint
+from levlib.deepnet import DeepNet
+from levlib.door import as_count, as_points, as_positive, as_tensor, as_vector
+from levlib.net import TwoLayerNet
+from levlib.run import Log, Run
+
+PROGRESS_DELAY = 2  # seconds: a run that is over before then shows no bar
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run goes: the steps and their size, the penalty on the weights, and the smallest eigenvalue of H(0)."""
+
+    lr: float
+    steps: int
+    lam: float
+    ridge: float
+    penalty: str
+    Lambda_0: float
+
+
+@torch.no_grad()
+def train(
+    net, X, Y, lam: float, *, time: float | None = None, steps: int | None = None, lr: float | None = None,
+    penalty: str = "origin", record=None, kernels: bool = False, X_test=None, checkpoint=None,
+    checkpoint_every: float = 60.0, progress: bool = True,
+) -> Run:  # fmt: skip
+    """Train a net in place on |Y - u|^2 / 2 + lam |W|^2 / 2 by full-batch gradient descent (Eq. 6, 10); return its run.
+
+    X is (n, d), Y is (n,), lam > 0. Give the flow time T (`time`) or the number of `steps`; T = steps x lr. The step
+    `lr` defaults to 1 / (1.1 kappa^2 lmax + lam), with lmax the largest eigenvalue of H(0); for a given time it is
+    shortened so that whole steps end there. `penalty` "init" puts |W - W(0)|^2 in place of |W|^2; with "origin" a net
+    of L trained layers gets lam / L (Remark 4.2).
+
+    The run is recorded at the start and the end, and at `record`: a number of intervals, or flow times. `kernels` adds
+    H(t), and `X_test` (k, d) test predictions, to each record. With `checkpoint`, a path, the state is written there
+    every `checkpoint_every` seconds and at the end; the same call on the same start goes on from it, to the same bits.
+
+    Raises ValueError before work starts for bad data or for a step that is not stable, lr (kappa^2 lmax + lam) >= 2. A
+    loss that is not finite ends the run with a warning that names the step; what was recorded is kept. Cost: n^2 m +
+    n^3 once, one gradient a step; memory does not grow with the number of steps. Source: Du et al. 2019.
+
+    >>> import levlib as lv
+    >>> g, X = torch.Generator().manual_seed(0), torch.eye(2, dtype=torch.float64)
+    >>> net = lv.TwoLayerNet.from_draw(lv.sample_prior(lv.NTK(), 4096, 2, generator=g), generator=g)
+    >>> run = lv.train(net, X, [1.0, 2.0], 0.01, time=12)
+    >>> run.converged, run.times
+    (True, tensor([ 0., 12.], dtype=torch.float64))
+    """
+    if not isinstance(net, TwoLayerNet | DeepNet):
+        raise TypeError(f"net must be a TwoLayerNet or a DeepNet, got {type(net).__name__}")
+    X = as_points(X, "X", net.d, like=net.weights[0])
+    Y, lam, penalty = as_vector(Y, "Y", len(X), like=X), as_positive(lam, "lam"), as_penalty(penalty)
+    X_test = None if X_test is None else as_points(X_test, "X_test", net.d, like=X)
+    goal = _as_goal(time, steps, lr)
+    if record is not None:
+        record = as_count(record, "record") if isinstance(record, int) else as_tensor(record, "record", 1).tolist()
+    log = Log(net, X, X_test, bool(kernels))
+    file, first, found = None, 0, None
+    if checkpoint is not None:
+        data = [*net.weights, *net.constants, X, Y, *([] if X_test is None else [X_test])]
+        settings = [lam, penalty, goal, record, bool(kernels), net.kappa, net.layers]
+        file = Checkpoint(checkpoint, checkpoint_every, data, settings)
+        found = file.load()
+    # A run that goes on takes its plan from the file: eigenvalues differ in the last bits under more threads.
+    plan = Plan(**found[1]["plan"]) if found else _plan(net, X, lam, penalty, **goal)
+    marks = _marks(record, plan)
+    if found:
+        log.restore(found[0])
+        first = found[1]["next"]
+    return log.run(plan, _descend(net, X, Y, plan, log, marks, first, file, progress))
+
+
+def _descend(
+    net, X: Tensor, Y: Tensor, plan: Plan, log: Log, marks: set[int], first: int, file, progress
+) -> str | None:
+    """Take the steps from `first` on; return why the run stopped before its end, or None."""
+    with tqdm(total=plan.steps, initial=first, delay=PROGRESS_DELAY, disable=not progress, unit="step") as bar:
+        for step in range(first, plan.steps + 1):
+            u, gradients = net.gradient(X, Y)
+            loss = (Y - u).square().sum() / 2
+            if not torch.isfinite(loss):
+                stopped = f"the loss is not finite at step {step} of {plan.steps} (t = {step * plan.lr:g})"
+                warnings.warn(f"{stopped}: the run ends there; take a smaller lr, or float64", stacklevel=3)
+                return stopped
+            if step in marks:
+                log.add(step, u, loss, plan)
+            if step < plan.steps:
+                for W, W_0, G in zip(net.weights, log.start, gradients, strict=True):
+                    W.mul_(1 - plan.lr * plan.ridge).add_(G, alpha=-plan.lr)
+                    if plan.penalty == "init":
+                        W.add_(W_0, alpha=plan.lr * plan.ridge)
+                bar.update()
+            if file and (file.due or step == plan.steps):
+                file.save(log.arrays(), {"next": step + 1, "plan": asdict(plan)})
+    return None
+
+
+def as_penalty(penalty) -> str:
+    """Return the name of a penalty; ValueError where it is neither "origin" nor "init"."""
+    if penalty not in ("origin", "init"):
+        raise ValueError(f'penalty must be "origin" (|W|^2) or "init" (|W - W(0)|^2), got {penalty!r}')
+    return penalty
+
+
+def _as_goal(time, steps, lr) -> dict:
+    if (time is None) == (steps is None):
+        raise ValueError("give either the flow time (time=) or the number of steps (steps=), not both")
+    return {
+        "time": None if time is None else as_positive(time, "time"),
+        "steps": None if steps is None else as_count(steps, "steps"),
+        "lr": None if lr is None else as_positive(lr, "lr"),
+    }
+
+
+def _plan(net, X: Tensor, lam: float, penalty: str, time: float | None, steps: int | None, lr: float | None) -> Plan:
+    ridge = lam / net.layers if penalty == "origin" else lam
+    values = torch.linalg.eigvalsh(net.dynamic_kernel(X).double())
+    lowest, highest = max(float(values[0]), 0.0), net.kappa**2 * float(values[-1])
+    if lr is not None and lr * (highest + ridge) >= 2:
+        raise ValueError(
+            f"lr = {lr:g} is not stable: it must be under 2 / (kappa^2 lmax(H) + lam) = {2 / (highest + ridge):g}"
+        )
+    lr = lr or 1 / (1.1 * highest + ridge)
+    if time is not None:
+        steps = max(1, math.ceil(time / lr * (1 - 1e-12)))
+        lr = time / steps
+    return Plan(lr, steps, lam, ridge, penalty, lowest)
+
+
+def _marks(record: int | list[float] | None, plan: Plan) -> set[int]:
+    """Return the steps to record: the nearest to each time asked for, the first and the last."""
+    end = plan.lr * plan.steps
+    if record is None or isinstance(record, int):
+        times = torch.linspace(0, end, (record or 1) + 1, dtype=torch.float64).tolist()
+    elif 0 <= min(record) and max(record) <= end * (1 + 1e-9):
+        times = record
+    else:
+        raise ValueError(f"record must hold times from 0 to T = {end:g}, got {min(record):g} to {max(record):g}")
+    return {0, plan.steps, *(min(round(t / plan.lr), plan.steps) for t in times)}
