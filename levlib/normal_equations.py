@@ -13,7 +13,7 @@ from levlib.door import as_labels, as_lambdas, as_tensor, blocks, cholesky, solv
 from levlib.krr import spectral_path
 
 # The block of one product: rows that a float32 product sums before it is added in float64, and columns of a panel.
-ROWS, PANEL = 4096, 128
+ROWS, PANEL = 4096, 192
 SUMS = ("gram", "moment", "square")
 
 
