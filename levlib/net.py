@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from levlib.door import as_generator, as_points, as_positive, as_vector, blocks
-from levlib.draw import Draw
+from levlib.draw import Draw, as_draw
 
 # Bytes of one block of pre-activations. Blocks that fit a cache are 10 % faster on one thread, but on two they cost
 # three times as much: each small product wakes the other thread.
@@ -57,8 +57,7 @@ class TwoLayerNet:
         >>> lv.TwoLayerNet.from_draw(draw, antisymmetric=True, generator=g)([[1.0, 2.0]])
         tensor([0.])
         """
-        if not isinstance(draw, Draw):
-            raise TypeError(f"draw must be a levlib Draw, from sample or sample_prior, got {type(draw).__name__}")
+        draw = as_draw(draw)
         W, kappa, generator = as_points(draw.W, "draw.W").detach(), as_multiplier(kappa), as_generator(generator)
         ratio = as_vector(draw.ratio, "draw.ratio", len(W), like=W).detach()
         if (ratio < 0).any():
