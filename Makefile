@@ -47,9 +47,10 @@ pages: $(INSTALLED)  ## tests of the built pages and of the explorers in Chromiu
 	$(say) "pages: tests of the executed notebooks, the built pages and the explorers"
 	@LEVLIB_REQUIRE_BOOK=1 $(BIN)/python -m pytest -m "book or browser"
 
-bench: $(INSTALLED)  ## run the benchmarks
+bench: $(INSTALLED)  ## run the benchmarks, on a machine that does nothing else
 	$(say) "bench: $(wildcard bench/bench_*.py)"
-	@for script in $(wildcard bench/bench_*.py); do echo "-- $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(wildcard bench/bench_*.py); do \
+		echo "-- $$script"; env -u OMP_WAIT_POLICY $(BIN)/python $$script || exit 1; done
 
 peers: .venv-peers/bin/python  ## make .venv-peers, the environment of the benchmark's peers
 .venv-peers/bin/python: bench/peers.txt

@@ -8,7 +8,7 @@ absent. --large adds the stream of ten million rows.
 
 import argparse
 import json
-import resource
+import math
 import subprocess
 import sys
 import time
@@ -35,7 +35,10 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def row(what: str, ours: float, peer: float | None = None, limit: float | None = None, **more) -> dict:
-    """Return a row: seconds of ours, of the peer and of the limit, and the two ratios that matter."""
+    """Return a row: seconds of ours, of the peer and of the limit, and the two ratios that matter.
+
+    `against` names the peer.
+    """
     ratios = {"speedup": peer / ours if peer else None, "of_limit": limit / ours if limit else None}
     return {"what": what, "ours_s": ours, "peer_s": peer, "limit_s": limit, **ratios, **more}
 
@@ -51,22 +54,29 @@ def leverage_ratios() -> list[dict]:
         lev, w = lv.RidgeLeverage(lv.NTK(), X.to(dtype), 0.1), W.to(dtype)
         S, A = (w @ X.T.to(dtype) >= 0).to(dtype), torch.randn(n, n, dtype=dtype, generator=seeded(2))
         out = torch.empty(M, n, dtype=dtype)
-        L = torch.linalg.cholesky(lev.K + 0.1 * torch.eye(n, dtype=dtype))
+        ridged = lev.K + 0.1 * torch.eye(n, dtype=dtype)
+        L = torch.linalg.cholesky(ridged)
 
         def for_each_weight(L=L, w=w, lev=lev):
             for one in w[:10]:
                 Phi = lv.NTK().features(lev.X, one[None])[:, 0]
                 torch.linalg.solve_triangular(L, Phi, upper=False).square().sum()
 
+        def as_defined(ridged=ridged, w=w, lev=lev):
+            Phi = lv.NTK().features(lev.X, w[:1])[:, 0]
+            return (Phi * torch.linalg.solve(ridged, Phi)).sum()
+
         seconds = medians(
             {"ours": lambda lev=lev, w=w: lev(w), "gemm": lambda S=S, A=A, out=out: torch.mm(S, A, out=out)}
         )
-        slow = medians({"peer": for_each_weight}, runs=3)["peer"] * M / 10
+        slow = medians({"factored": for_each_weight, "defined": as_defined}, runs=3)
         values = lev(w).double()
         exact = values if exact is None else exact
         error = float(((values - exact) / exact).abs().max())
         what = f"leverage ratios, n = {n}, M = {M}, {str(dtype)[6:]}"
-        rows.append(row(what, seconds["ours"], slow, seconds["gemm"], peer="solve per weight", relative_error=error))
+        ours, gemm = seconds["ours"], seconds["gemm"]
+        for said, taken in [("solve per weight", M * slow["defined"]), ("one factor", M / 10 * slow["factored"])]:
+            rows.append(row(what, ours, taken, gemm, against=said, relative_error=error))
     return rows
 
 
@@ -84,8 +94,8 @@ def ntk_gram() -> list[dict]:
         peer = float(ran.stdout)
     said = "scikit-ntk" if peer else "scikit-ntk: skipped, no .venv-peers (make peers)"
     return [
-        row(f"NTK Gram, n = {n}, d = {d} (first layer)", seconds["ours"], peer, seconds["gemm"], peer=said),
-        row(f"NTK Gram, n = {n}, d = {d} (both layers, the peer's kernel)", equal, peer, peer=said),
+        row(f"NTK Gram, n = {n}, d = {d} (first layer)", seconds["ours"], peer, seconds["gemm"], against=said),
+        row(f"NTK Gram, n = {n}, d = {d} (both layers, the peer's kernel)", equal, peer, against=said),
     ]
 
 
@@ -95,7 +105,7 @@ def exact_ridge() -> list[dict]:
     ours, peer = (alone(f"ridge_{who}") for who in ("ours", "peer"))
     seconds = medians({"ours": ridge_ours(), "peer": ridge_peer()}, runs=3)
     return [
-        row("exact ridge, n = 5000, d = 20", seconds["ours"], seconds["peer"], peer="KernelRidge",
+        row("exact ridge, n = 5000, d = 20", seconds["ours"], seconds["peer"], against="KernelRidge",
             peak_mb=ours, peer_peak_mb=peer)
     ]  # fmt: skip
 
@@ -117,7 +127,7 @@ def ridge_peer() -> Callable:
     return lambda: KernelRidge(alpha=0.1, kernel="rbf", gamma=1 / 18).fit(X, Y)
 
 
-COLUMNS, WIDTH, CHUNK = 1000, 10, 8192
+COLUMNS, WIDTH, CHUNK = 1000, 10, 4096
 
 
 def rows_of(n: int, dtype=torch.float64):
@@ -159,7 +169,7 @@ def feature_ridge() -> list[dict]:
     peak = {who: alone(f"stream_{who}") for who in tasks}
     return [
         row(f"random-feature ridge, n = 1e5, 1000 columns, {dtype}", seconds[dtype], seconds["peer"],
-            peer="RBFSampler + Ridge", peak_mb=peak[dtype], peer_peak_mb=peak["peer"])
+            against="RBFSampler + Ridge", peak_mb=peak[dtype], peer_peak_mb=peak["peer"])
         for dtype in ("float64", "float32")
     ]  # fmt: skip
 
@@ -177,17 +187,27 @@ def million_rows(powers=(5, 6)) -> list[dict]:
 
 @task
 def great_circle_gibbs() -> list[dict]:
-    """1024 leverage draws in d = 10 by ten sweeps of great-circle Gibbs, against the pool of 100 m prior weights."""
-    lev = lv.RidgeLeverage(lv.NTK(), lv.data.sphere(200, 10, generator=seeded()), 0.01)
-    seconds = medians(
-        {
-            "ours": lambda: lv.sample(lev, 1024, method="gibbs", generator=seeded()),
-            "peer": lambda: lv.sample(lev, 1024, method="pool", generator=seeded()),
-        }
-    )
-    return [
-        row("great-circle Gibbs, n = 200, d = 10, m = 1024", seconds["ours"], seconds["peer"], peer="pool of 100 m")
-    ]
+    """1024 leverage draws in d = 10 by ten sweeps of great-circle Gibbs, against a pool large enough for the data."""
+    m, delta = 1024, 1e-4
+    spread = lv.data.sphere(200, 10, generator=seeded())
+    side = lv.data.sphere(100, 10, generator=seeded(1))
+    twins = torch.nn.functional.normalize(spread[:100] + delta * side, dim=1)
+    pairs = torch.cat([spread[:100], twins])
+    rows = []
+    for name, X, lam in [("200 spread points", spread, 1e-2), ("100 pairs at 1e-4", pairs, 1e-6)]:
+        lev = lv.RidgeLeverage(lv.NTK(), X, lam)
+        # each pair has a wedge of measure about delta / pi: the pool is to meet it ten times for each draw in it
+        pool = 100 * m if X is spread else round(10 * m / lev.s_lam * math.pi / delta)
+        seconds = medians(
+            {
+                "ours": lambda lev=lev: lv.sample(lev, m, method="gibbs", generator=seeded()),
+                "peer": lambda lev=lev, pool=pool: lv.sample(lev, m, method="pool", pool=pool, generator=seeded()),
+            },
+            runs=3,
+        )
+        what = f"great-circle Gibbs, n = 200, d = 10, m = {m}, {name}"
+        rows.append(row(what, seconds["ours"], seconds["peer"], against=f"pool of {pool}"))
+    return rows
 
 
 @task
@@ -201,7 +221,7 @@ def dask_workers() -> list[dict]:
     kernel = lv.Gaussian(3.0)
     draw = lv.sample_prior(kernel, COLUMNS // 2, WIDTH, generator=seeded())
     chunk = dask.delayed(lambda k: next(rows_of(CHUNK))[k % 2].numpy())
-    count = 24
+    count = 96
 
     def run():
         X, Y = [chunk(0) for _ in range(count)], [chunk(1) for _ in range(count)]
@@ -211,7 +231,65 @@ def dask_workers() -> list[dict]:
     for workers in (1, 2):
         with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
             seconds[workers] = medians({"run": run}, runs=3)["run"]
-    return [row("Dask, two workers of one thread", seconds[2], seconds[1], peer="one worker")]
+    return [row("Dask, two workers of one thread", seconds[2], seconds[1], against="one worker")]
+
+
+@task
+def training_step() -> list[dict]:
+    """One gradient step of a net of 16384 units: the two matrix products alone, autograd, torch.compile (float32)."""
+    n, d, m = 256, 32, 2**14
+    rows = []
+    for dtype in (torch.float64, torch.float32):
+        X = lv.data.sphere(n, d, generator=seeded()).to(dtype)
+        Y = torch.sin(3 * X[:, 0])
+        draw = lv.sample_prior(lv.NTK(), m, d, generator=seeded(1), dtype=dtype)
+        net = lv.TwoLayerNet.from_draw(draw, generator=seeded(2))
+        W, output, S, residual_X = net.W.clone().requires_grad_(), net.output, net._mask_buffer(n).clone(), X.clone()
+        Z, G = torch.empty_like(S), torch.empty_like(net.W)
+
+        def step(net=net, X=X, Y=Y):
+            _, (gradient,) = net.gradient(X, Y)
+            net.W.mul_(1 - 1e-4).add_(gradient, alpha=-1e-4)
+
+        def loss(W, X=X, Y=Y, output=output):
+            return (Y - torch.relu(X @ W.T) @ output).square().sum() / 2 + 1e-2 * W.square().sum()
+
+        def by_autograd(loss=loss, W=W):
+            (gradient,) = torch.autograd.grad(loss(W), W)
+            with torch.no_grad():
+                W.sub_(gradient, alpha=1e-4)
+
+        def products(net=net, X=X, Z=Z, S=S, residual_X=residual_X, G=G):
+            torch.mm(net.W, X.T, out=Z)
+            torch.mm(S, residual_X, out=G)
+
+        tasks = {"ours": step, "products": products, "autograd": by_autograd}
+        if dtype == torch.float32:
+            compiled = torch.compile(loss)
+            tasks["compiled"] = lambda compiled=compiled, by=by_autograd: by(compiled)
+        seconds = medians(tasks, runs=9)
+        what = f"training step, m = {m}, n = {n}, d = {d}, {str(dtype)[6:]}"
+        rows.append(row(what, seconds["ours"], seconds["autograd"], seconds["products"], against="autograd"))
+        if "compiled" in seconds:
+            rows.append(row(what, seconds["ours"], seconds["compiled"], against="torch.compile"))
+    return rows
+
+
+@task
+def training_memory() -> list[dict]:
+    """The peak memory of a run of 20 and of 200 steps."""
+    rows = []
+    for steps in (20, 200):
+        seconds, peak = alone(f"train_{steps}", timed=True)
+        rows.append(row(f"training run, m = 16384, n = 256, d = 32, {steps} steps", seconds, peak_mb=peak))
+    return rows
+
+
+def training(steps: int) -> Callable:
+    X = lv.data.sphere(256, 32, generator=seeded())
+    draw = lv.sample_prior(lv.NTK(), 2**14, 32, generator=seeded(1))
+    net = lv.TwoLayerNet.from_draw(draw, generator=seeded(2))
+    return lambda: lv.train(net, X, torch.sin(3 * X[:, 0]), 0.1, steps=steps, progress=False)
 
 
 def alone(name: str, timed: bool = False):
@@ -222,6 +300,12 @@ def alone(name: str, timed: bool = False):
         raise SystemExit(f"{name} failed:\n{ran.stderr}")
     said = json.loads(ran.stdout)
     return (said["seconds"], said["peak_mb"]) if timed else said["peak_mb"]
+
+
+def peak_kb() -> int:
+    """Return the peak memory of this process (Linux); getrusage would count what the process that started it held."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 
 def run_alone(name: str) -> None:
@@ -236,15 +320,15 @@ def run_alone(name: str) -> None:
     make = {
         "ridge_ours": ridge_ours, "ridge_peer": ridge_peer, "stream_peer": lambda: stream_peer(10**5),
         "stream_float64": lambda: stream(10**5, torch.float64), "stream_float32": lambda: stream(10**5, torch.float32),
-        **powers,
+        "train_20": lambda: training(20), "train_200": lambda: training(200), **powers,
     }[name]  # fmt: skip
     torch.linalg.cholesky(torch.eye(64, dtype=torch.float64))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_kb()
     run = make()
     start = time.perf_counter()
     run()
     seconds = time.perf_counter() - start
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    peak = (peak_kb() - before) / 1024
     print(json.dumps({"seconds": seconds, "peak_mb": round(peak, 1)}))
 
 
@@ -262,7 +346,7 @@ def table(rows: list[dict]) -> str:
         figures = [(r["ours_s"], "9.3f"), (r["peer_s"], "9.3f"), (r["speedup"], "7.2f"), (r["of_limit"], "8.0%")]
         memory = [(r.get("peak_mb"), "7.0f"), (r.get("peer_peak_mb"), "8.0f")]
         cells = [f"{cell(value, form):>{form.split('.')[0]}}" for value, form in figures + memory]
-        lines.append(f"{r['what']:68} {' '.join(cells)}  {r.get('peer') or ''}")
+        lines.append(f"{r['what']:68} {' '.join(cells)}  {r.get('against') or ''}")
     return "\n".join(lines)
 
 

@@ -7,10 +7,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from levlib.door import as_count, as_generator, as_points, as_tensor, blocks
+from levlib.door import as_count, as_generator, as_instance, as_points, as_tensor, blocks
 from levlib.gram import as_pair
 
 BLOCK_BYTES = 2**27
+
+
+def as_kernel(value) -> "Kernel":
+    """Return the kernel, or raise TypeError that names two of them."""
+    return as_instance(value, "kernel", Kernel, "levlib Kernel such as NTK() or Gaussian(0.5)")
 
 
 class Kernel(ABC):

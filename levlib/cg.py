@@ -19,7 +19,7 @@ from levlib.door import (
     cholesky,
     solve_cholesky,
 )
-from levlib.kernels import Kernel
+from levlib.kernels import Kernel, as_kernel
 
 BLOCK_BYTES = 2**26
 
@@ -36,8 +36,7 @@ def gram_matvec(kernel: Kernel, X, Z=None) -> Callable[[Tensor], Tensor]:
     >>> multiply(torch.eye(2, dtype=torch.float64))[0]
     tensor([1.0000, 0.6065], dtype=torch.float64)
     """
-    if not isinstance(kernel, Kernel):
-        raise TypeError(f"kernel must be a levlib Kernel such as NTK() or Gaussian(0.5), got {kernel!r}")
+    kernel = as_kernel(kernel)
     X = as_points(X, "X")
     Z = X if Z is None else as_points(Z, "Z", X.shape[1], like=X)
 

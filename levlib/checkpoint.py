@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from levlib.door import as_path
+
 
 class Checkpoint:
     """The file of one run, known by a hash of its start, data and settings: no other run goes on from it."""
 
     def __init__(self, path, every: float, tensors: list[Tensor], settings: list):
-        self.path, self.every, self.written = Path(path), float(every), time.monotonic()
+        self.path, self.every, self.written = Path(as_path(path, "checkpoint")), every, time.monotonic()
         if self.path.is_dir() or not self.path.parent.is_dir():
             raise ValueError(f"checkpoint must name a file in a folder that exists, got {str(path)!r}")
-        if not self.every >= 0:
-            raise ValueError(f"checkpoint_every must be a number of seconds >= 0, got {every!r}")
         digest = hashlib.sha256(json.dumps(settings).encode())
         for value in tensors:
             digest.update(f"{value.dtype}{tuple(value.shape)}".encode())

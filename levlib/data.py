@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from levlib.door import as_count, as_generator, as_positive
+from levlib.door import as_count, as_generator, as_nonnegative, as_positive
 
 
 def sphere(n: int, d: int, *, generator: torch.Generator) -> Tensor:
@@ -71,8 +71,7 @@ def bumpy(n: int = 400, noise: float = 0.3, *, generator: torch.Generator) -> tu
     (torch.Size([400, 1]), torch.Size([400]))
     """
     n, generator = as_count(n, "n", least=2), as_generator(generator)
-    if not (isinstance(noise, int | float) and 0 <= noise < math.inf):
-        raise ValueError(f"noise must be a number >= 0, got {noise!r}")
+    noise = as_nonnegative(noise, "noise")
     x = torch.linspace(-5, 5, n, dtype=torch.float64, device=generator.device) / (2 * math.pi)
     f = torch.sin(6 * x) + torch.sin(60 * torch.exp(x))
     return x[:, None], f + noise * torch.randn(n, generator=generator, device=x.device, dtype=x.dtype), f

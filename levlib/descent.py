@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from levlib.checkpoint import Checkpoint
 from levlib.deepnet import DeepNet
-from levlib.door import as_count, as_points, as_positive, as_tensor, as_vector
+from levlib.door import as_count, as_nonnegative, as_points, as_positive, as_tensor, as_vector
 from levlib.net import TwoLayerNet
 from levlib.run import Log, Run
 
@@ -67,12 +67,13 @@ def train(
     goal = _as_goal(time, steps, lr)
     if record is not None:
         record = as_count(record, "record") if isinstance(record, int) else as_tensor(record, "record", 1).tolist()
+    every = as_nonnegative(checkpoint_every, "checkpoint_every")
     log = Log(net, X, X_test, bool(kernels))
     file, first, found = None, 0, None
     if checkpoint is not None:
         data = [*net.weights, *net.constants, X, Y, *([] if X_test is None else [X_test])]
         settings = [lam, penalty, goal, record, bool(kernels), net.kappa, net.layers]
-        file = Checkpoint(checkpoint, checkpoint_every, data, settings)
+        file = Checkpoint(checkpoint, every, data, settings)
         found = file.load()
     # A run that goes on takes its plan from the file: eigenvalues differ in the last bits under more threads.
     plan = Plan(**found[1]["plan"]) if found else _plan(net, X, lam, penalty, **goal)

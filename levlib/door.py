@@ -1,6 +1,7 @@
 """The door: every array, number and generator that enters levlib is checked here, before work starts."""
 
 import math
+import os
 from collections.abc import Iterator
 from itertools import combinations_with_replacement
 
@@ -153,6 +154,32 @@ def as_count(value, name: str, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return int(value)
+
+
+def as_nonnegative(value, name: str) -> float:
+    """Return `value` as a float >= 0; ValueError where it is no finite number, or negative."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number >= 0, got {value!r}")
+    return float(value)
+
+
+def as_instance(value, name: str, kind: type, what: str):
+    """Return `value`, or raise TypeError where it is no instance of `kind`, which the message calls `what`.
+
+    >>> as_instance(1, "flag", int, "whole number")
+    1
+    """
+    if not isinstance(value, kind):
+        given = value if isinstance(value, type) else type(value).__name__
+        raise TypeError(f"{name} must be a {what}, got {given}")
+    return value
+
+
+def as_path(value, name: str) -> str:
+    """Return a path as a string; TypeError where it is none."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} must be a string or a path, got {type(value).__name__}")
+    return os.fspath(value)
 
 
 def as_generator(value) -> torch.Generator:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from levlib.kernels import Kernel
+from levlib.door import as_instance
+from levlib.kernels import Kernel, as_kernel
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,13 @@ def sample_prior(kernel: Kernel, m: int, d: int, *, generator: torch.Generator, 
     >>> lv.sample_prior(lv.NTK(), 3, 2, generator=torch.Generator().manual_seed(0)).ratio
     tensor([1., 1., 1.], dtype=torch.float64)
     """
-    W = kernel.sample(m, d, generator=generator, dtype=dtype)
+    W = as_kernel(kernel).sample(m, d, generator=generator, dtype=dtype)
     return Draw(W, torch.ones(len(W), dtype=W.dtype, device=W.device))
+
+
+def as_draw(value) -> Draw:
+    """Return the draw, or raise TypeError that says where draws come from."""
+    return as_instance(value, "draw", Draw, "levlib Draw, from sample or sample_prior")
 
 
 def uniform(m: int, generator: torch.Generator, like: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from levlib.door import as_points, as_positive, as_square, as_tensor, cholesky
-from levlib.draw import Draw
-from levlib.kernels import Kernel
+from levlib.draw import Draw, as_draw
+from levlib.kernels import Kernel, as_kernel
 
 
 def modified_features(kernel: Kernel, X, draw: Draw) -> Tensor:
@@ -22,7 +22,7 @@ def modified_features(kernel: Kernel, X, draw: Draw) -> Tensor:
     >>> lv.modified_features(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], draw).shape
     torch.Size([2, 10])
     """
-    X = as_points(X, "X")
+    kernel, X, draw = as_kernel(kernel), as_points(X, "X"), as_draw(draw)
     scale = (as_tensor(draw.ratio, "draw.ratio", 1, like=X) / draw.m).sqrt()
     features = kernel.features(X, draw.W)
     return features.flatten(1) * scale.repeat_interleave(features.shape[2])

@@ -48,7 +48,7 @@ class Fourier(Kernel):
     def sample(self, m, d, *, generator, dtype=torch.float64) -> Tensor:
         m, d, generator = as_count(m, "m"), as_count(d, "d"), as_generator(generator)
         V = self._unit_sample(m, d, generator)
-        W = (torch.as_tensor(self.frequency_scale).to(V) * V).to(dtype)
+        W = (torch.as_tensor(self.frequency_scale, dtype=V.dtype, device=V.device) * V).to(dtype)
         if not torch.isfinite(W).all():
             raise ValueError(f"the frequencies of {self!r} overflow in {dtype}; use float64, or rescale the data")
         return W

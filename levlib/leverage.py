@@ -6,10 +6,19 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from levlib.door import as_points, as_positive, as_square, as_tensor, cholesky
+from levlib.door import (
+    as_count,
+    as_instance,
+    as_nonnegative,
+    as_points,
+    as_positive,
+    as_square,
+    as_tensor,
+    cholesky,
+)
 from levlib.draw import Draw
 from levlib.forms import HalfSpaces, Triangular, Woodbury, half_space_order, pilot_gram
-from levlib.kernels import Gaussian, Kernel
+from levlib.kernels import Gaussian, Kernel, as_kernel
 
 
 def statistical_dimension(K, lam: float) -> float:
@@ -59,9 +68,7 @@ class RidgeLeverage:
     """
 
     def __init__(self, kernel: Kernel, X, lam: float, *, pilot=None, margin: float = 0.0):
-        if not isinstance(kernel, Kernel):
-            raise TypeError(f"kernel must be a levlib Kernel such as NTK() or Gaussian(0.5), got {kernel!r}")
-        self.kernel, self.X, self.lam = kernel, as_points(X, "X"), as_positive(lam, "lam")
+        self.kernel, self.X, self.lam = as_kernel(kernel), as_points(X, "X"), as_positive(lam, "lam")
         self.pilot, self.margin = _as_pilot(pilot, self.X), _as_margin(margin, pilot)
         exact = self.pilot is None
         self._gram = kernel.gram(self.X) if exact else pilot_gram(kernel, self.X, self.pilot)
@@ -100,6 +107,11 @@ class RidgeLeverage:
         return self.kernel.log_prob(W) + self(W).log() - math.log(self.s_lam)
 
 
+def as_leverage(value) -> RidgeLeverage:
+    """Return the leverage, or raise TypeError that says how to make one."""
+    return as_instance(value, "lev", RidgeLeverage, "RidgeLeverage, from RidgeLeverage(kernel, X, lam)")
+
+
 def _as_pilot(pilot, X: Tensor) -> Draw | None:
     if pilot is None:
         return None
@@ -112,11 +124,10 @@ def _as_pilot(pilot, X: Tensor) -> Draw | None:
 
 
 def _as_margin(margin, pilot) -> float:
-    if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < math.inf:
-        raise ValueError(f"margin must be a number >= 0, got {margin!r}")
+    margin = as_nonnegative(margin, "margin")
     if margin and pilot is None:
         raise ValueError("margin goes with a pilot: the exact leverage needs no over-estimate")
-    return float(margin)
+    return margin
 
 
 def leverage_arcs(lev: RidgeLeverage) -> tuple[Tensor, Tensor]:
@@ -131,6 +142,7 @@ def leverage_arcs(lev: RidgeLeverage) -> tuple[Tensor, Tensor]:
     >>> values
     tensor([2., 1., 0., 1.], dtype=torch.float64)
     """
+    lev = as_leverage(lev)
     if half_space_order(lev.kernel) != 0 or lev.X.shape[1] != 2:
         raise ValueError(
             f"arcs need the NTK or ArcCosine(0) on data in the plane, got {lev.kernel!r} with d = {lev.X.shape[1]}"
@@ -158,6 +170,7 @@ def leverage_grid(lev: RidgeLeverage, cells: int | None = None) -> tuple[Tensor,
     >>> len(edges) - len(values)
     1
     """
+    lev, cells = as_leverage(lev), None if cells is None else as_count(cells, "cells")
     if not isinstance(lev.kernel, Gaussian) or lev.X.shape[1] != 1:
         raise ValueError(
             f"the grid needs a Gaussian kernel on a line (d = 1), got {lev.kernel!r}, d = {lev.X.shape[1]}"

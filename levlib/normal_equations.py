@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from levlib.door import as_labels, as_lambdas, as_tensor, blocks, cholesky, solve_cholesky
+from levlib.door import as_labels, as_lambdas, as_path, as_tensor, blocks, cholesky, solve_cholesky
 from levlib.krr import spectral_path
 
 # The block of one product: rows that a float32 product sums before it is added in float64, and columns of a panel.
-ROWS, PANEL = 4096, 128
+ROWS, PANEL = 4096, 192
 SUMS = ("gram", "moment", "square")
 
 
@@ -91,7 +91,7 @@ class NormalEquations:
         Raises TypeError where `path` is no path, ValueError before the first chunk, OSError where nothing can be
         written.
         """
-        path = _as_path(path)
+        path = as_path(path, "path")
         if not self.n:
             raise ValueError("nothing to save: call update with at least one chunk first")
         partial = f"{path}.{os.getpid()}.partial"
@@ -108,7 +108,7 @@ class NormalEquations:
     @classmethod
     def load(cls, path, device="cpu") -> NormalEquations:
         """Return what `save` wrote, on `device`; ValueError for a file that is truncated or holds something else."""
-        path = _as_path(path)
+        path = as_path(path, "path")
         with open(path, "rb") as file:
             try:
                 with np.load(file, allow_pickle=False) as saved:
@@ -144,9 +144,3 @@ class NormalEquations:
                 f"chunk does not fit: expected Psi^T Y of shape {tuple(self.moment.shape)}, {self.moment.dtype} on "
                 f"{self.moment.device}, got {tuple(shape)}, {dtype} on {device}"
             )
-
-
-def _as_path(path) -> str:
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be a string or a path, got {type(path).__name__}")
-    return os.fspath(path)

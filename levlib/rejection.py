@@ -9,7 +9,7 @@ from levlib.door import blocks
 from levlib.draw import uniform
 from levlib.forms import BLOCK_BYTES, HalfSpaces
 from levlib.kernels import Fourier
-from levlib.leverage import RidgeLeverage, leverage_arcs
+from levlib.leverage import RidgeLeverage, as_leverage, leverage_arcs
 
 SHORT = 1e-12
 
@@ -30,6 +30,7 @@ def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
     >>> lv.rejection_bound(lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], lam=0.5))
     (2.0, 0.5)
     """
+    lev = as_leverage(lev)
     if lev.pilot is not None:
         raise ValueError('a bound needs the exact leverage, got one with a pilot; use method="pool"')
     if isinstance(lev.kernel, Fourier):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,6 +53,7 @@ class Run:
         """Return H(t), linear between the recorded ones, for `moving_flow`; ValueError where there are none."""
         if self.kernels is None:
             raise ValueError("the run holds no dynamic kernels: train with kernels=True")
+        t = as_time(t)
         after = min(max(1, int(torch.searchsorted(self.times, t))), len(self.times) - 1)
         share = (t - float(self.times[after - 1])) / float(self.times[after] - self.times[after - 1])
         return torch.lerp(self.kernels[after - 1], self.kernels[after], min(max(share, 0.0), 1.0))
@@ -59,6 +62,15 @@ class Run:
         state = self.stopped or ("converged" if self.converged else "not converged")
         exponent = f"(kappa^2 Lambda_0 + lam) T = {self.convergence:.3g}"
         return f"Run(T = {float(self.times[-1]):.4g}, loss = {float(self.loss[-1]):.4g}, {exponent}: {state})"
+
+
+def as_time(t) -> float:
+    """Return a time as a float; TypeError or ValueError where it is no finite number."""
+    if isinstance(t, bool) or not isinstance(t, int | float | np.number):
+        raise TypeError(f"t must be a number, got {type(t).__name__}")
+    if not math.isfinite(t):
+        raise ValueError(f"t must be finite, got {t}")
+    return float(t)
 
 
 class Log:

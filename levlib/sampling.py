@@ -12,7 +12,7 @@ from levlib.door import as_count, as_generator
 from levlib.draw import Draw, choose, uniform
 from levlib.forms import HalfSpaces
 from levlib.gibbs import great_circles
-from levlib.leverage import RidgeLeverage, leverage_arcs, leverage_grid
+from levlib.leverage import RidgeLeverage, as_leverage, leverage_arcs, leverage_grid
 from levlib.rejection import accepted
 
 
@@ -56,9 +56,7 @@ def sample(
     >>> bool((lev(draw.W) > 0).all())                 # nothing is drawn where no unit is active
     True
     """
-    m, generator = as_count(m, "m"), as_generator(generator)
-    if not isinstance(lev, RidgeLeverage):
-        raise TypeError(f"lev must be a RidgeLeverage, got {type(lev).__name__}")
+    lev, m, generator = as_leverage(lev), as_count(m, "m"), as_generator(generator)
     if not isinstance(method, str) or method not in _METHODS:
         raise ValueError(f"method must be one of {sorted(_METHODS)}, got {method!r}")
     if isinstance(mix, bool) or not isinstance(mix, int | float) or not 0 <= mix < 1:

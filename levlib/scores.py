@@ -8,7 +8,7 @@ from torch import Tensor
 
 from levlib.door import as_count, as_generator, as_points, as_positive, as_square, blocks, cholesky
 from levlib.draw import uniform
-from levlib.kernels import Kernel
+from levlib.kernels import Kernel, as_kernel
 
 BLOCK_BYTES = 2**26
 
@@ -96,8 +96,7 @@ def recursive_nystrom(kernel: Kernel, X, lam: float, s: int, *, generator: torch
     >>> chosen[1:]
     tensor([98, 99])
     """
-    if not isinstance(kernel, Kernel):
-        raise TypeError(f"kernel must be a levlib Kernel such as NTK() or Gaussian(0.5), got {kernel!r}")
+    kernel = as_kernel(kernel)
     X, lam, generator = as_points(X, "X"), as_positive(lam, "lam"), as_generator(generator)
     s = as_count(s, "s")
     if s > len(X):

@@ -91,6 +91,15 @@ def test_ntk_of_special_points():
     assert K[0, 2] == 0 and K[0, 3] == K[0, 0] == 0.5
 
 
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_d_plus_one_antipodal_pairs_make_the_matrix_singular(d):
+    X = unit(random_points(d + 1, d))
+    values = torch.linalg.eigvalsh(lv.NTK().gram(torch.cat([X, -X])))
+    assert values[0].abs() < 1e-14
+    fewer = torch.linalg.eigvalsh(lv.NTK().gram(torch.cat([X[:d], -X[:d]])))
+    assert fewer[0] > 1e-4
+
+
 def test_angles_near_zero_and_pi_by_both_ways():
     """Relative 1e-13 from 0.3 to 1e-12 of parallel or antipodal, amid many pairs that are far apart, or alone."""
     fill = unit(random_points(80, 6))

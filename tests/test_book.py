@@ -68,6 +68,17 @@ def test_what_the_map_names_exists(entry):
         )
 
 
+def test_the_tests_that_pages_name_exist():
+    named = [
+        match
+        for page in (ROOT / "book").rglob("*.md")
+        for match in re.findall(r"`(tests/\w+\.py)(?:::(\w+))?`", page.read_text(encoding="utf-8"))
+    ]
+    assert len(named) >= 9
+    for path, name in named:
+        assert re.search(rf"^def {name}\b", (ROOT / path).read_text(encoding="utf-8"), re.M), (path, name)
+
+
 def test_the_api_pages_list_every_public_name_once():
     text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "book" / "api").glob("*.md"))
     listed = re.findall(r"^\.\. auto(?:class|function|data):: (\w+)$", text, re.MULTILINE)

@@ -258,7 +258,7 @@ CALLS = [
     (lambda: lv.train(NET, X, Y, 0.1, time=1, X_test=X[:, :2]), ValueError, "X_test must have 10 columns"),
     (lambda: lv.train(NET, X, Y, 0.1, time=1, checkpoint="no/such/run.npz"), ValueError, "a folder that exists"),
     (lambda: lv.train(NET, X, Y, 0.1, time=1, checkpoint="."), ValueError, "checkpoint must name a file"),
-    (lambda: lv.train(NET, X, Y, 0.1, time=1, checkpoint="a", checkpoint_every=-1), ValueError, "seconds >= 0"),
+    (lambda: lv.train(NET, X, Y, 0.1, time=1, checkpoint="a", checkpoint_every=-1), ValueError, "a number >= 0"),
     (lambda: lv.train(NET, X, Y, 0.1, time=1).kernel_at(0.5), ValueError, "train with kernels=True"),
 ]  # fmt: skip
 

@@ -57,6 +57,14 @@ def test_frequencies_on_a_line_follow_their_density(kernel, law):
     )
 
 
+def test_frequencies_carry_the_length_scale_in_full_precision():
+    """A scale that was rounded to float32 is off by 1e-8 of itself."""
+    kernel = lv.Gaussian(0.7)
+    W = kernel.sample(5, 2, generator=generator(3))
+    V = torch.randn(5, 2, generator=generator(3), dtype=torch.float64)
+    torch.testing.assert_close(W * (2 * math.pi * 0.7), V, rtol=1e-14, atol=0)
+
+
 @pytest.mark.parametrize("d", [2, 3, 5])
 @pytest.mark.parametrize("nu", [0.3, 1.0, 2.5])
 def test_student_frequencies_in_any_dimension(nu, d):
