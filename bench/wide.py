@@ -2,7 +2,7 @@
 
 python bench/wide.py [--device cuda] [--most WIDTH] [--fresh]. Writes bench/results/wide.json after each run; a second
 start computes only what is missing, --fresh starts anew. Widths are powers of 4, to 2^22 on a GPU and to 2^16 on a CPU:
-ten minutes on one core.
+a quarter of an hour on one core.
 
 The data of a case is fixed, n = 256 unit rows in d = 32, and a seed draws the weights and the signs. Leverage weights
 are drawn by rejection, which is exact and holds no n x m array. "sphere" has random points and random labels. In

@@ -150,6 +150,20 @@ def test_the_count_that_suffices_has_no_failing_count_above_it(bench):
 # ---- wide nets
 
 
+def test_the_committed_sweep_of_wide_nets_is_whole(wide):
+    result = json.loads((BENCH / "results" / "wide.json").read_text(encoding="utf-8"))
+    assert result["script"] == "bench/wide.py" and all(result[key] for key in ("date", "device", "versions", "python"))
+    assert result["commit"] not in ("", "unknown") and "dirty" not in result["commit"]
+    widths = [4**k for k in range(3, 9 if result["device"] == result["processor"] else 12)]
+    wanted = {(kind, m, seed) for kind in wide.KINDS for m in widths for seed in range(5)}
+    for case, row in zip(wide.cases(), result["rows"], strict=True):
+        assert (row["name"], row["lam"], row["device"]) == (case.name, case.lam, result["device"])
+        assert {(run["kind"], run["m"], run["seed"]) for run in row["runs"]} == wanted
+        problem = wide.Problem.of(case, "cpu")
+        for ours, theirs in ((problem.lev.s_lam, "s_lam"), (problem.T, "T"), (problem.Lambda_0, "Lambda_0")):
+            assert math.isclose(ours, row[theirs], rel_tol=1e-6)
+
+
 @pytest.fixture
 def wide(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))
