@@ -43,6 +43,11 @@ def processor() -> str:
     return f"{name}, {len(os.sched_getaffinity(0))} cores"
 
 
+def device_name(device: str) -> str:
+    """Return the name of the GPU that "cuda" or "cuda:1" means, and that of the processor for "cpu"."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
+
+
 @cache  # asked first before a run changes its own result file
 def commit() -> str:
     """Return the commit of the working tree, marked where files of it have changed since."""
@@ -50,8 +55,11 @@ def commit() -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
-def write_result(script: str, rows: list[dict], folder: Path = RESULTS) -> Path:
-    """Write rows to `<folder>/<script>.json` in one step, with the date, the machine, the versions, the commit."""
+def write_result(script: str, rows: list[dict], folder: Path = RESULTS, device: str | None = None) -> Path:
+    """Write rows to `<folder>/<script>.json` in one step, with the date, the machine, the versions, the commit.
+
+    A script that can run on a GPU passes its `device`, and the result then names it.
+    """
     versions = {}
     for package in PACKAGES:
         try:
@@ -62,6 +70,7 @@ def write_result(script: str, rows: list[dict], folder: Path = RESULTS) -> Path:
         "script": f"bench/{script}.py",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": processor(),
+        **({"device": device_name(device)} if device else {}),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "versions": versions,

@@ -1,4 +1,4 @@
-"""The committed counts of features: whole, and reproduced by a tiny run that resumes after an interruption."""
+"""The committed results of long runs: whole, and reproduced by a tiny run that resumes after an interruption."""
 
 import importlib
 import json
@@ -145,3 +145,95 @@ def test_the_count_that_suffices_has_no_failing_count_above_it(bench):
     rows = [{"m": m, "rate": rate} for m, rate in [(1, 0.0), (2, 0.3), (4, 0.1), (8, 0.05)]]
     assert bench.smallest_within(rows, "rate") == 4
     assert bench.smallest_within([*rows, {"m": 16, "rate": 0.2}], "rate") is None
+
+
+# ---- wide nets
+
+
+def test_the_committed_sweep_of_wide_nets_is_whole(wide):
+    result = json.loads((BENCH / "results" / "wide.json").read_text(encoding="utf-8"))
+    assert result["script"] == "bench/wide.py" and all(result[key] for key in ("date", "device", "versions", "python"))
+    assert result["commit"] not in ("", "unknown") and "dirty" not in result["commit"]
+    widths = [4**k for k in range(3, 9 if result["device"] == result["processor"] else 12)]
+    wanted = {(kind, m, seed) for kind in wide.KINDS for m in widths for seed in range(5)}
+    for case, row in zip(wide.cases(), result["rows"], strict=True):
+        assert (row["name"], row["lam"], row["device"]) == (case.name, case.lam, result["device"])
+        assert {(run["kind"], run["m"], run["seed"]) for run in row["runs"]} == wanted
+        problem = wide.Problem.of(case, "cpu")
+        for ours, theirs in ((problem.lev.s_lam, "s_lam"), (problem.T, "T"), (problem.Lambda_0, "Lambda_0")):
+            assert math.isclose(ours, row[theirs], rel_tol=1e-6)
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return importlib.import_module("wide")
+
+
+@pytest.fixture
+def narrow(wide, tmp_path):
+    """A call that measures two tiny cases into tmp_path and returns how many runs it did."""
+    table = [wide.Case("sphere", 0.05, n=12, d=3), wide.Case("pairs", 1e-3, delta=0.05, twins=2, n=12, d=3)]
+    return lambda widths=(16, 64), seeds=2, **more: wide.measure(table, widths, seeds, "cpu", tmp_path, **more)
+
+
+def timeless(path):
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return [row | {"runs": [{**run, "step_s": None} for run in row["runs"]]} for row in rows]
+
+
+def test_an_interrupted_sweep_of_wide_nets_resumes_to_the_same_numbers(wide, narrow, tmp_path, monkeypatch):
+    ran, run = [], wide.run
+
+    def stopped(*one):
+        if len(ran) == 5:
+            raise KeyboardInterrupt
+        ran.append(one)
+        return run(*one)
+
+    monkeypatch.setattr(wide, "run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        narrow()
+    assert sum(len(row["runs"]) for row in timeless(tmp_path / "wide.json")) == 5
+    monkeypatch.setattr(wide, "run", run)
+    assert narrow() == 11 and narrow() == 0
+    resumed = timeless(tmp_path / "wide.json")
+    assert narrow(fresh=True) == 16
+    assert timeless(tmp_path / "wide.json") == resumed
+    assert narrow(widths=(16, 64, 256)) == 8 and narrow(seeds=3) == 8
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_run_of_a_wide_net_holds_what_its_names_say(wide):
+    case = wide.Case("sphere", 0.05, n=12, d=3)
+    problem = wide.Problem.of(case, "cpu")
+    found = wide.run(problem, "leverage", 64, 1)
+    g = torch.Generator().manual_seed(1000 + 7)
+    draw = wide.draw(problem, "leverage", 64, g)
+    net = lv.TwoLayerNet.from_draw(draw, generator=g)
+    X, K, Y = problem.lev.X, problem.lev.K, problem.Y
+    Psi, u_0 = lv.modified_features(lv.NTK(), X, draw), net(X)
+    assert found["epsilon"] == pytest.approx(lv.sandwich_epsilon(Psi, K, 0.05))
+    away = torch.linalg.matrix_norm(Psi @ Psi.T - K, 2) / torch.linalg.matrix_norm(K, 2)
+    assert found["kernel"] == pytest.approx(float(away))
+    u_star = lv.ntk_ridge(K, Y, 0.05)
+    assert found["linear"] == pytest.approx(float((lv.ntk_ridge(Psi @ Psi.T, Y, 0.05) - u_star).norm()))
+    ntk, still = (lv.frozen_flow(H, Y, 0.05, [problem.T], u0=u_0).u[0] for H in (K, Psi @ Psi.T))
+    u = lv.train(net, X, Y, 0.05, time=problem.T).predictions[-1]
+    assert found["error"] == pytest.approx(float((u - u_star).norm()))
+    assert found["initialization"] == pytest.approx(float((still - ntk).norm()))
+    assert found["training"] == pytest.approx(float((u - still).norm()))
+
+
+def test_twins_stand_at_their_angle_and_share_their_labels(wide):
+    X, Y = wide.Case("pairs", 1e-3, delta=0.01, twins=3, n=20, d=5).data("cpu")
+    assert torch.allclose(2 * ((X[:3] - X[-3:]).norm(dim=1) / 2).asin(), torch.full((3,), 0.01, dtype=X.dtype))
+    assert torch.allclose(X.norm(dim=1), torch.ones(20, dtype=X.dtype))
+    assert (Y[:3] - Y[-3:]).abs().max() < 0.01 * 3 * 5**0.5
+
+
+def test_a_result_names_the_device_only_where_it_is_asked(wide, tmp_path):
+    harness = importlib.import_module("harness")
+    named = json.loads(harness.write_result("a", [], tmp_path, "cpu").read_text(encoding="utf-8"))
+    assert named["device"] == named["processor"] == harness.processor()
+    assert "device" not in json.loads(harness.write_result("b", [], tmp_path).read_text(encoding="utf-8"))
