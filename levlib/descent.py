@@ -88,7 +88,8 @@ def _descend(
     net, X: Tensor, Y: Tensor, plan: Plan, log: Log, marks: set[int], first: int, file, progress
 ) -> str | None:
     """Take the steps from `first` on; return why the run stopped before its end, or None."""
-    with tqdm(total=plan.steps, initial=first, delay=PROGRESS_DELAY, disable=not progress, unit="step") as bar:
+    silent = {} if progress else {"disable": True}  # a given False would overrule TQDM_DISABLE
+    with tqdm(total=plan.steps, initial=first, delay=PROGRESS_DELAY, unit="step", **silent) as bar:
         for step in range(first, plan.steps + 1):
             u, gradients = net.gradient(X, Y)
             loss = (Y - u).square().sum() / 2

@@ -237,3 +237,85 @@ def test_a_result_names_the_device_only_where_it_is_asked(wide, tmp_path):
     named = json.loads(harness.write_result("a", [], tmp_path, "cpu").read_text(encoding="utf-8"))
     assert named["device"] == named["processor"] == harness.processor()
     assert "device" not in json.loads(harness.write_result("b", [], tmp_path).read_text(encoding="utf-8"))
+
+
+# ---- the map
+
+
+@pytest.fixture
+def mapper(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return importlib.import_module("leverage_map")
+
+
+@pytest.fixture(scope="module")
+def committed_map():
+    return json.loads((BENCH / "results" / "leverage_map.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def tiny_map(mapper):
+    return [("circle", 0.1, 1.0), ("sphere", 0.1, 1.0)], mapper.Effort(seeds=6, most=2048, net_seeds=6, units=(16,))
+
+
+def test_the_committed_map_is_whole_and_says_where_it_comes_from(mapper, committed_map):
+    assert committed_map["script"] == "bench/leverage_map.py"
+    assert committed_map["commit"] not in ("", "unknown") and "dirty" not in committed_map["commit"]
+    cells, effort = committed_map["rows"], mapper.Effort()
+    assert [(cell["data"], cell["delta"], cell["lam"]) for cell in cells] == mapper.the_map()
+    for cell in cells:
+        assert (cell["seeds"], cell["most"], cell["net_seeds"]) == (effort.seeds, effort.most, effort.net_seeds)
+        assert [(net["m"], net["labels"]) for net in cell["nets"]] == [
+            (m, name) for m in effort.units for name in ("smooth", "opposed")
+        ]
+
+
+def test_the_intervals_of_the_committed_map_hold_their_estimates(committed_map):
+    for cell in committed_map["rows"]:
+        found = cell["features"]
+        for part in (found["plain"], found["leverage"], *(net[w][s] for net in cell["nets"] for w, s in KINDS)):
+            assert part["low"] <= part["median"] <= part["high"]
+        for ratio in (found["ratio"], *(net[what]["ratio"] for net in cell["nets"] for what in ("trained", "start"))):
+            assert ratio["low"] <= ratio["ratio"] <= ratio["high"]
+
+
+KINDS = [(what, start) for what in ("trained", "start") for start in ("plain", "leverage")]
+
+
+def test_the_data_of_the_map_are_those_of_the_committed_result(mapper, committed_map):
+    for cell in committed_map["rows"]:
+        X = mapper.DATA[cell["data"]][0](cell["delta"])
+        assert X.shape == (cell["n"], cell["d"])
+        angle = 2 * torch.atan2((X[-1] - X[-2]).norm(), (X[-1] + X[-2]).norm())
+        assert math.isclose(angle, cell["delta"], rel_tol=1e-9)
+        assert math.isclose(lv.statistical_dimension(lv.NTK().gram(X), cell["lam"]), cell["s_lam"], rel_tol=1e-6)
+
+
+def test_a_tiny_map_has_the_schema_of_the_committed_one_and_resumes(
+    mapper, tiny_map, tmp_path, committed_map, monkeypatch
+):
+    (table, effort), run_cell, ran = tiny_map, mapper.run_cell, []
+
+    def stopped(cell, effort):
+        if ran:
+            raise KeyboardInterrupt
+        ran.append(cell)
+        return run_cell(cell, effort)
+
+    monkeypatch.setattr(mapper, "run_cell", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        mapper.measure(table, effort, tmp_path)
+    monkeypatch.setattr(mapper, "run_cell", run_cell)
+    assert mapper.measure(table, effort, tmp_path) == 1
+    whole = (tmp_path / "leverage_map.json").read_bytes()
+    assert schema(json.loads(whole)) == schema(committed_map)
+    assert mapper.measure(table, effort, tmp_path) == 0
+    assert (tmp_path / "leverage_map.json").read_bytes() == whole
+
+
+def test_the_errors_of_a_net_shrink_with_its_width_and_a_resting_kernel_is_a_flow(mapper):
+    lev = lv.RidgeLeverage(lv.NTK(), mapper.sphere(0.1), 0.1)
+    Y = mapper.labels(lev.X)["smooth"]
+    draw = [lv.sample(lev, m, method="gibbs", generator=torch.Generator().manual_seed(0)) for m in (64, 16384)]
+    narrow, wide = (mapper.errors(lev, drawn, Y, 50.0, 0) for drawn in draw)
+    assert all(more > 3 * less for more, less in zip(narrow, wide, strict=True))
