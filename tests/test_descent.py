@@ -1,5 +1,6 @@
 """Training: steps against autograd, records, resumption to the same bits, rates in the width (Theorems 3.6, 3.7)."""
 
+import os
 import re
 import signal
 import subprocess
@@ -163,6 +164,15 @@ def test_a_progress_bar_shows_on_long_runs_alone(capsys, monkeypatch):
     assert "20/20" in capsys.readouterr().err
     lv.train(two_layer(20), X, Y, 0.1, steps=20, progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_the_environment_silences_the_progress_bar():
+    code = "import sys, tests.test_descent as t; sys.modules['levlib.descent'].PROGRESS_DELAY = 1e-9; "
+    code += "t.lv.train(t.two_layer(20), t.X, t.Y, 0.1, steps=20)"
+    for silent in ("", "1"):
+        environment = {**os.environ, "TQDM_DISABLE": silent}
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+        assert ("20/20" in ran.stderr) != bool(silent)
 
 
 # Rates in the width. Each slope is over 11 seeds and four widths; bounds hold the whole 95 % bootstrap interval.
