@@ -24,7 +24,7 @@ HEADINGS = [
     "Exercises",
     "Summary and map",
 ]
-EXPLORERS = {"3_1_kernel_approximation": 3}  # at least one elsewhere
+EXPLORERS = {"3_1_kernel_approximation": 3, "3_2_1_gaussian_initialization": 3}  # at least one elsewhere
 PACKED_BYTES = 400 * 1024
 
 chapters = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -66,6 +66,15 @@ def test_the_nine_headings_stand_in_order(path):
     assert re.findall(r"^## +(.+?) *$", prose, re.MULTILINE) == HEADINGS
     assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1
     assert re.match(r"\d+(_\d+)*_[a-z][a-z0-9_]*$", path.stem)
+
+
+@chapters
+def test_it_opens_with_the_one_thing_and_ends_with_what_to_read_next(path):
+    cells = read(path)
+    assert (
+        cells[0]["source"].startswith("# ") and "If you read only one thing" in cells[0]["source"] + cells[1]["source"]
+    )
+    assert re.search(r"\*\*What comes next\.\*\*.*\{doc\}", cells[-1]["source"])
 
 
 @chapters
