@@ -56,9 +56,9 @@ def map_entries(path: Path) -> list[dict]:
 
 def map_row(entry: dict) -> str:
     """Return one row of the map as a Markdown table row."""
-    chapter = f"[](/{entry['chapter']})" if entry["status"] == "written" else "planned"
-    functions = "<br>".join(f"{{py:obj}}`~levlib.{name}`" for name in entry.get("functions", [])) or "planned"
-    tests = "<br>".join(f"`{name}`" for name in entry.get("tests", [])) or "planned"
+    chapter = f"[](/{entry['chapter']})"
+    functions = "<br>".join(f"{{py:obj}}`~levlib.{name}`" for name in entry["functions"])
+    tests = "<br>".join(f"`{name}`" for name in entry["tests"])
     return f"| {entry['number']} | {entry['meaning']} | {chapter} | {functions} | {tests} |"
 
 
