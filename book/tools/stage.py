@@ -29,7 +29,7 @@ TIMEOUT = 300
 # threads that wait asleep: on a busy machine, spinning ones made small matrix products thirty times slower
 ENVIRONMENT = {
     "LEVLIB_STATIC": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "3000",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "TQDM_DISABLE": "1",
 }
