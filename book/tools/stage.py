@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGE = ROOT / "_build" / "stage"
 HTML = STAGE / "_build" / "html"
 TIMEOUT = 300
-# threads that wait asleep: on a busy machine, spinning ones made small matrix products thirty times slower
+# threads spin for some microseconds, then sleep: small matrix products are fast on a quiet machine and on a busy one
 ENVIRONMENT = {
     "LEVLIB_STATIC": "1",
     "GOMP_SPINCOUNT": "3000",
