@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from harness import RESULTS, medians, write_result
+from harness import RESULTS, kept_rows, medians, write_result
 
 import levlib as lv
 
@@ -360,10 +360,8 @@ def main() -> None:
         return run_alone(options.alone)
     path = RESULTS / "bench_library.json"
     kept = {}
-    if path.exists():
-        kept = {r["task"]: [] for r in json.loads(path.read_text())["rows"]}
-        for r in json.loads(path.read_text())["rows"]:
-            kept[r["task"]].append(r)
+    for r in kept_rows(path):
+        kept.setdefault(r["task"], []).append(r)
     for name in options.only:
         print(f"   {name}: {TASKS[name].__doc__.splitlines()[0]}", flush=True)
         extra = {"powers": (5, 6, 7)} if options.large and name == "million_rows" else {}

@@ -20,7 +20,6 @@ weights in a thousand): it resamples four million plain weights, which by themse
 """
 
 import argparse
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -30,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from feature_cases import Case, cases, seeded
-from harness import RESULTS, write_result
+from harness import RESULTS, kept_rows, write_result
 from scipy.stats import binom
 from tqdm import tqdm
 
@@ -182,10 +181,6 @@ def fresh_row(case: Case, lev: lv.RidgeLeverage, effort: Effort) -> dict:
         "lam": case.lam, "method": case.method, "epsilon": EPSILON, "delta": DELTA, **asdict(effort),
         "s_lam": lev.s_lam, "theorem": lv.required_features(EPSILON, DELTA, lev.s_lam, lev.s_lam),
     }  # fmt: skip
-
-
-def kept_rows(path: Path) -> list[dict]:
-    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
 
 
 def same(row: dict, fresh: dict) -> bool:

@@ -55,6 +55,11 @@ def commit() -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
+def kept_rows(path: Path) -> list[dict]:
+    """Return the rows of a result file, none where there is no file yet: a run that resumes starts from them."""
+    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+
+
 def write_result(script: str, rows: list[dict], folder: Path = RESULTS, device: str | None = None) -> Path:
     """Write rows to `<folder>/<script>.json` in one step, with the date, the machine, the versions, the commit.
 

@@ -27,8 +27,8 @@ from statistics import median
 
 import torch
 from feature_cases import seeded
-from feature_counts import EPSILON, counts_needed, kept_rows, median_interval, ratio_interval, same
-from harness import RESULTS, write_result
+from feature_counts import EPSILON, counts_needed, median_interval, ratio_interval, same
+from harness import RESULTS, kept_rows, write_result
 from torch import Tensor
 from tqdm import tqdm
 

@@ -20,14 +20,13 @@ for "sphere" and 0.01 for "pairs": there the difference of two twins moves too s
 """
 
 import argparse
-import json
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from harness import RESULTS, device_name, write_result
+from harness import RESULTS, device_name, kept_rows, write_result
 from torch import Tensor
 from tqdm import tqdm
 
@@ -129,10 +128,6 @@ def fresh_row(case: Case, problem: Problem, device: str) -> dict:
         "T": problem.T, "convergence": (problem.Lambda_0 + case.lam) * problem.T,
         "u_star": float(problem.u_star.norm()), "residual": float((problem.Y - problem.u_star).norm()), "runs": [],
     }  # fmt: skip
-
-
-def kept_rows(path: Path) -> list[dict]:
-    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
 
 
 def same(row: dict, new: dict) -> bool:

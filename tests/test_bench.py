@@ -14,14 +14,24 @@ BENCH = Path(__file__).resolve().parents[1] / "bench"
 
 
 @pytest.fixture
-def bench(monkeypatch):
+def script(monkeypatch):
+    """The function that imports a benchmark by its name."""
     monkeypatch.syspath_prepend(str(BENCH))
-    return importlib.import_module("feature_counts")
+    return importlib.import_module
+
+
+@pytest.fixture
+def bench(script):
+    return script("feature_counts")
+
+
+def stored(name: str) -> dict:
+    return json.loads((BENCH / "results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def committed():
-    return json.loads((BENCH / "results" / "feature_counts.json").read_text(encoding="utf-8"))
+    return stored("feature_counts")
 
 
 def schema(value):
@@ -151,7 +161,7 @@ def test_the_count_that_suffices_has_no_failing_count_above_it(bench):
 
 
 def test_the_committed_sweep_of_wide_nets_is_whole(wide):
-    result = json.loads((BENCH / "results" / "wide.json").read_text(encoding="utf-8"))
+    result = stored("wide")
     assert result["script"] == "bench/wide.py" and all(result[key] for key in ("date", "device", "versions", "python"))
     assert result["commit"] not in ("", "unknown") and "dirty" not in result["commit"]
     widths = [4**k for k in range(3, 9 if result["device"] == result["processor"] else 12)]
@@ -165,9 +175,8 @@ def test_the_committed_sweep_of_wide_nets_is_whole(wide):
 
 
 @pytest.fixture
-def wide(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCH))
-    return importlib.import_module("wide")
+def wide(script):
+    return script("wide")
 
 
 @pytest.fixture
@@ -243,14 +252,13 @@ def test_a_result_names_the_device_only_where_it_is_asked(wide, tmp_path):
 
 
 @pytest.fixture
-def mapper(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCH))
-    return importlib.import_module("leverage_map")
+def mapper(script):
+    return script("leverage_map")
 
 
 @pytest.fixture(scope="module")
 def committed_map():
-    return json.loads((BENCH / "results" / "leverage_map.json").read_text(encoding="utf-8"))
+    return stored("leverage_map")
 
 
 @pytest.fixture
