@@ -147,6 +147,7 @@ def test_the_median_interval_is_exact_and_marks_what_is_censored(bench):
     """For 21 values the ends are the 6th and the 16th: P(Binomial(21, 1/2) < 6) = 0.0133, for the 7th 0.039."""
     part = bench.median_interval(list(range(1, 22)), 100)
     assert (part["median"], part["low"], part["high"], part["at_least"]) == (11, 6, 16, [])
+    assert part["needed"] == list(range(1, 22)) and part["most"] == 100
     part = bench.median_interval([*range(1, 16), *[None] * 6], 100)
     assert (part["median"], part["low"], part["high"], part["at_least"]) == (11, 6, 100, ["high"])
 
