@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from levlib.door import as_count, as_generator, as_instance, as_points, as_tensor, blocks
+from levlib.door import as_count, as_generator, as_instance, as_points, as_tensor
 from levlib.gram import as_pair
+from levlib.linalg import blocks
 
 BLOCK_BYTES = 2**27
 

@@ -8,18 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from levlib.door import (
-    as_count,
-    as_labels,
-    as_points,
-    as_positive,
-    as_square,
-    as_tensor,
-    blocks,
-    cholesky,
-    solve_cholesky,
-)
+from levlib.door import as_count, as_labels, as_points, as_positive, as_square, as_tensor
 from levlib.kernels import Kernel, as_kernel
+from levlib.linalg import blocks, cholesky, solve_cholesky
 
 BLOCK_BYTES = 2**26
 

@@ -6,8 +6,7 @@ import math
 import torch
 from torch import Tensor
 
-from levlib.door import as_count, as_generator, as_points, as_vector
-from levlib.net import as_multiplier
+from levlib.door import as_count, as_generator, as_multiplier, as_points, as_vector
 
 
 class DeepNet:

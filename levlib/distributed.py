@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from levlib.door import blocks
+from levlib.linalg import blocks
 from levlib.normal_equations import NormalEquations
 
 FAN_IN = 8  # sums that one task merges

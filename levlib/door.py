@@ -2,12 +2,14 @@
 
 import math
 import os
-from collections.abc import Iterator
+import warnings
 from itertools import combinations_with_replacement
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from levlib.linalg import blocks
 
 TILE = 512  # side of the squares in which symmetry is checked: two of them fit a cache
 
@@ -192,39 +194,20 @@ def as_generator(value) -> torch.Generator:
     return value
 
 
-def cholesky(matrix: Tensor, what: str, ridge: float = 0.0) -> Tensor:
-    """Return the lower Cholesky factor of a symmetric (n, n) matrix plus `ridge` I, or raise ValueError: nothing is
-    jittered.
+def as_penalty(penalty) -> str:
+    """Return the name of a penalty; ValueError where it is neither "origin" nor "init"."""
+    if penalty not in ("origin", "init"):
+        raise ValueError(f'penalty must be "origin" (|W|^2) or "init" (|W - W(0)|^2), got {penalty!r}')
+    return penalty
 
-    Cost: n^3 / 3 multiply-adds, and the factor is the only n x n array that it makes.
-    """
-    factor = matrix.conj().clone(memory_format=torch.contiguous_format).mT  # the matrix itself, stored by columns
-    factor.diagonal().add_(ridge)
-    if factor.requires_grad:
-        factor, info = torch.linalg.cholesky_ex(factor)
-    else:  # in place
-        info = torch.empty(0, dtype=torch.int32, device=factor.device)
-        torch.linalg.cholesky_ex(factor, out=(factor, info))
-    if int(info):
-        raise ValueError(
-            f"{what} is not positive definite in {matrix.dtype} (leading minor {int(info)}); "
-            "use float64 or a larger lam"
+
+def as_multiplier(kappa) -> float:
+    """Return kappa > 0 as a float; ValueError where it is not, and a warning where kappa > 1."""
+    kappa = as_positive(kappa, "kappa")
+    if kappa > 1:
+        warnings.warn(
+            f"kappa = {kappa:g} is outside the paper's (0, 1]: Theorem 3.7 wants a small kappa to shrink the initial "
+            "output. A large one makes training lazier; pair it with antisymmetric=True and scale lam by kappa^2",
+            stacklevel=3,
         )
-    return factor
-
-
-def solve_cholesky(factor: Tensor, Y: Tensor) -> Tensor:
-    """Return (L L^H)^{-1} Y for a lower factor L (n, n) and Y (n,) or (n, k); unlike torch's, it makes no copy of L."""
-    half = torch.linalg.solve_triangular(factor, Y.reshape(len(Y), -1), upper=False)
-    return torch.linalg.solve_triangular(factor.mH, half, upper=True).reshape(Y.shape)
-
-
-def blocks(count: int, bytes_each: int, budget: int) -> Iterator[slice]:
-    """Cut range(count) into slices that need at most `budget` bytes each, and at least one item.
-
-    >>> list(blocks(5, 8, 16))
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
-    step = max(1, budget // max(1, bytes_each))
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
+    return kappa

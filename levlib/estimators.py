@@ -5,12 +5,13 @@ import torch
 from torch import Tensor
 
 from levlib.cg import gram_matvec
-from levlib.door import as_count, as_points, as_positive, blocks
+from levlib.door import as_count, as_points, as_positive
 from levlib.draw import sample_prior
 from levlib.features import modified_features
 from levlib.kernels import Gaussian, Kernel
 from levlib.krr import solve_krr
 from levlib.leverage import RidgeLeverage
+from levlib.linalg import blocks
 from levlib.normal_equations import NormalEquations
 from levlib.sampling import sample
 

@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from levlib.door import as_points, as_positive, as_square, as_tensor, cholesky
+from levlib.door import as_points, as_positive, as_square, as_tensor
 from levlib.draw import Draw, as_draw
 from levlib.kernels import Kernel, as_kernel
+from levlib.linalg import cholesky
 
 
 def modified_features(kernel: Kernel, X, draw: Draw) -> Tensor:

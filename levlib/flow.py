@@ -10,8 +10,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from levlib.descent import as_penalty
-from levlib.door import as_count, as_points, as_positive, as_square, as_tensor, as_vector
+from levlib.door import as_count, as_penalty, as_points, as_positive, as_square, as_tensor, as_vector
 from levlib.krr import solve_krr
 
 

@@ -5,9 +5,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from levlib.door import blocks, cholesky
 from levlib.draw import Draw
 from levlib.kernels import NTK, ArcCosine, Kernel
+from levlib.linalg import blocks, cholesky
 
 BLOCK_BYTES = 2**26
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from levlib.circle import circle_bytes, ratio_on_circles
-from levlib.door import blocks
 from levlib.draw import uniform
 from levlib.forms import HalfSpaces
+from levlib.linalg import blocks
 
 BLOCK_BYTES = 2**24
 RETURNS = 20

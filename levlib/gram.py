@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from levlib.door import as_points, blocks
+from levlib.door import as_points
+from levlib.linalg import blocks
 
 # a block and its temporaries stay in cache: larger blocks are slower, as each temporary is then paged in anew
 BLOCK_BYTES = 2**23

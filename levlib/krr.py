@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from levlib.door import as_labels, as_lambdas, as_square, cholesky, solve_cholesky
+from levlib.door import as_labels, as_lambdas, as_square
+from levlib.linalg import cholesky, solve_cholesky
 
 
 def solve_krr(K, Y, lam: float | Sequence[float]) -> Tensor:

@@ -6,19 +6,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from levlib.door import (
-    as_count,
-    as_instance,
-    as_nonnegative,
-    as_points,
-    as_positive,
-    as_square,
-    as_tensor,
-    cholesky,
-)
+from levlib.door import as_count, as_instance, as_nonnegative, as_points, as_positive, as_square, as_tensor
 from levlib.draw import Draw
 from levlib.forms import HalfSpaces, Triangular, Woodbury, half_space_order, pilot_gram
 from levlib.kernels import Gaussian, Kernel, as_kernel
+from levlib.linalg import cholesky
 
 
 def statistical_dimension(K, lam: float) -> float:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from levlib.door import as_generator, as_points, as_positive, as_vector, blocks
+from levlib.door import as_generator, as_multiplier, as_points, as_vector
 from levlib.draw import Draw, as_draw
+from levlib.linalg import blocks
 
 # Bytes of one block of pre-activations. Blocks that fit a cache are 10 % faster on one thread, but on two they cost
 # three times as much: each small product wakes the other thread.
@@ -167,15 +167,3 @@ class TwoLayerNet:
 
     def __repr__(self):
         return f"TwoLayerNet(m={self.m}, d={self.d}, kappa={self.kappa:g}, antisymmetric={self.parts == 2})"
-
-
-def as_multiplier(kappa) -> float:
-    """Return kappa > 0 as a float; ValueError where it is not, and a warning where kappa > 1."""
-    kappa = as_positive(kappa, "kappa")
-    if kappa > 1:
-        warnings.warn(
-            f"kappa = {kappa:g} is outside the paper's (0, 1]: Theorem 3.7 wants a small kappa to shrink the initial "
-            "output. A large one makes training lazier; pair it with antisymmetric=True and scale lam by kappa^2",
-            stacklevel=3,
-        )
-    return kappa

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from levlib.door import as_labels, as_lambdas, as_path, as_tensor, blocks, cholesky, solve_cholesky
+from levlib.door import as_labels, as_lambdas, as_path, as_tensor
 from levlib.krr import spectral_path
+from levlib.linalg import blocks, cholesky, solve_cholesky
 
 # The block of one product: rows that a float32 product sums before it is added in float64, and columns of a panel.
 ROWS, PANEL = 4096, 192

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from levlib.circle import circle_bytes, ratio_on_circles
-from levlib.door import blocks
 from levlib.draw import uniform
 from levlib.forms import BLOCK_BYTES, HalfSpaces
 from levlib.kernels import Fourier
 from levlib.leverage import RidgeLeverage, as_leverage, leverage_arcs
+from levlib.linalg import blocks
 
 SHORT = 1e-12
 

@@ -9,10 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from levlib.door import blocks
-
-MOVEMENT_BYTES = 2**26
-
 
 @dataclass(frozen=True)
 class Run:
@@ -71,58 +67,3 @@ def as_time(t) -> float:
     if not math.isfinite(t):
         raise ValueError(f"t must be finite, got {t}")
     return float(t)
-
-
-class Log:
-    """The records of a run as it goes, and the weights that it started from."""
-
-    def __init__(self, net, X: Tensor, X_test: Tensor | None, kernels: bool):
-        self.net, self.X, self.X_test, self.kernels = net, X, X_test, kernels
-        self.start = [W.clone() for W in net.weights]
-        self.records: dict[str, list[Tensor]] = {}
-
-    def add(self, step: int, u: Tensor, data_loss: Tensor, plan) -> None:
-        """Record the net as it is after `step` steps, where it predicts u."""
-        movement, distance, norm = (u.new_tensor(value) for value in self._moved())
-        weight = norm if plan.penalty == "origin" else distance
-        record = {
-            "times": u.new_tensor(step * plan.lr),
-            "predictions": u,
-            "loss": data_loss + plan.ridge / 2 * weight**2,
-        }
-        record |= {"movement": movement, "distance": distance, "norm": norm}
-        if self.kernels:
-            record["kernels"] = self.net.dynamic_kernel(self.X)
-        if self.X_test is not None:
-            record["test_predictions"] = self.net(self.X_test)
-        for name, value in record.items():
-            self.records.setdefault(name, []).append(value)
-
-    def arrays(self) -> dict[str, Tensor]:
-        """Return all that a checkpoint needs beside the plan: the weights and the records, stacked."""
-        weights = {f"weights_{layer}": W for layer, W in enumerate(self.net.weights)}
-        return weights | {name: torch.stack(values) for name, values in self.records.items()}
-
-    def restore(self, arrays: dict[str, Tensor]) -> None:
-        """Put the net and the records back as `arrays` held them."""
-        for layer, W in enumerate(self.net.weights):
-            W.copy_(arrays.pop(f"weights_{layer}"))
-        self.records = {name: list(values.to(self.X.device)) for name, values in arrays.items()}
-
-    def run(self, plan, stopped: str | None) -> Run:
-        """Return the run, with None for what was not asked for."""
-        stacked = {name: torch.stack(self.records[name]) if name in self.records else None for name in _RECORDED}
-        rest = {"lr": plan.lr, "lam": plan.lam, "penalty": plan.penalty, "Lambda_0": plan.Lambda_0}
-        return Run(**stacked, **rest, kappa=self.net.kappa, stopped=stopped)
-
-    def _moved(self) -> tuple[float, float, float]:
-        largest, moved, norm = 0.0, 0.0, 0.0
-        for W, W_0 in zip(self.net.weights, self.start, strict=True):
-            for rows in blocks(len(W), W.shape[1] * W.element_size(), MOVEMENT_BYTES):
-                squares = (W[rows] - W_0[rows]).square_().sum(1)
-                largest, moved = max(largest, float(squares.max())), moved + float(squares.sum())
-                norm += float(W[rows].square().sum())
-        return largest**0.5, moved**0.5, norm**0.5
-
-
-_RECORDED = ("times", "predictions", "loss", "movement", "distance", "norm", "kernels", "test_predictions")

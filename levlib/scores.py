@@ -6,9 +6,10 @@ import math
 import torch
 from torch import Tensor
 
-from levlib.door import as_count, as_generator, as_points, as_positive, as_square, blocks, cholesky
+from levlib.door import as_count, as_generator, as_points, as_positive, as_square
 from levlib.draw import uniform
 from levlib.kernels import Kernel, as_kernel
+from levlib.linalg import blocks, cholesky
 
 BLOCK_BYTES = 2**26
 
