@@ -49,13 +49,13 @@ pages: $(INSTALLED)  ## tests of the built pages and of the explorers in Chromiu
 	@LEVLIB_REQUIRE_BOOK=1 $(BIN)/python -m pytest -m "book or browser"
 
 bench: $(INSTALLED)  ## run the benchmarks, on a machine that does nothing else
-	$(say) "bench: $(wildcard bench/bench_*.py)"
-	@for script in $(wildcard bench/bench_*.py); do \
-		echo "-- $$script"; $(BIN)/python $$script || exit 1; done
+	$(say) "bench: levlib, then the explorers of the built book"
+	@$(BIN)/python -m experiments.speed.library
+	@$(BIN)/python -m experiments.speed.explorers
 
 peers: .venv-peers/bin/python  ## make .venv-peers, the environment of the benchmark's peers
-.venv-peers/bin/python: bench/peers.txt
-	@python=$$(sh book/tools/find_python.sh) && $$python -m venv .venv-peers && .venv-peers/bin/pip install -q -r bench/peers.txt
+.venv-peers/bin/python: experiments/speed/peers.txt
+	@python=$$(sh book/tools/find_python.sh) && $$python -m venv .venv-peers && .venv-peers/bin/pip install -q -r experiments/speed/peers.txt
 
 clean:  ## remove what was built (not .venv)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis .coverage

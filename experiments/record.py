@@ -1,67 +1,73 @@
-"""What all benchmarks share: interleaved timing, and a result file that says where its figures come from."""
+"""The result file of an experiment: its rows, and where they come from."""
 
 import json
 import os
 import platform
-import statistics
 import subprocess
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from torch.utils.benchmark import Timer
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("levlib", "torch", "numpy", "scipy", "scikit-learn", "altair", "vl-convert-python", "playwright")
-
-
-def medians(tasks: dict[str, Callable[[], object]], runs: int = 5) -> dict[str, float]:
-    """Return the median seconds of each task; the tasks take turns, so that a drift of the machine meets all alike."""
-    timers = {
-        name: Timer("task()", globals={"task": task}, num_threads=torch.get_num_threads())
-        for name, task in tasks.items()
-    }
-    seconds = {name: [] for name in tasks}
-    for turn in range(runs + 1):
-        for name, timer in timers.items():
-            taken = timer.timeit(1).mean
-            if turn:  # the first turn warms up
-                seconds[name].append(taken)
-    return {name: statistics.median(taken) for name, taken in seconds.items()}
+PACKAGES = (
+    "levlib",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "altair",
+    "vl-convert-python",
+    "playwright",
+)
 
 
 def processor() -> str:
     """Return the name of the processor and the number of cores that this process may use."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        name = next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
     return f"{name}, {len(os.sched_getaffinity(0))} cores"
 
 
 def device_name(device: str) -> str:
-    """Return the name of the GPU that "cuda" or "cuda:1" means, and that of the processor for "cpu"."""
+    """Return the name of the GPU that "cuda" or "cuda:1" means, and that of the processor for
+    "cpu"."""
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
 
 
 @cache  # asked first before a run changes its own result file
 def commit() -> str:
     """Return the commit of the working tree, marked where files of it have changed since."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+    ]
     return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 def kept_rows(path: Path) -> list[dict]:
-    """Return the rows of a result file, none where there is no file yet: a run that resumes starts from them."""
+    """Return the rows of a result file, none where there is no file yet: a run that resumes starts
+    from them."""
     return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
 
 
-def write_result(script: str, rows: list[dict], folder: Path = RESULTS, device: str | None = None) -> Path:
-    """Write rows to `<folder>/<script>.json` in one step, with the date, the machine, the versions, the commit.
+def write_result(
+    script: str, rows: list[dict], folder: Path = RESULTS, device: str | None = None
+) -> Path:
+    """Write rows to `<folder>/<script>.json` in one step, with the date, the machine, the versions,
+    the commit.
 
     A script that can run on a GPU passes its `device`, and the result then names it.
     """
@@ -72,7 +78,7 @@ def write_result(script: str, rows: list[dict], folder: Path = RESULTS, device: 
         except PackageNotFoundError:
             continue
     result = {
-        "script": f"bench/{script}.py",
+        "script": "experiments/" + script.replace("speed_", "speed/") + ".py",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": processor(),
         **({"device": device_name(device)} if device else {}),

@@ -1,42 +1,103 @@
-"""levlib: kernels, ridge leverage, and the random features drawn from it (Lee, Shen, Song, Wang and Yu 2020)."""
+"""levlib: kernels, ridge leverage, and the random features drawn from it (Lee, Shen, Song, Wang and
+Yu 2020)."""
 
 import importlib
 
 from levlib import data
-from levlib.cg import ConjugateGradient, gram_matvec, solve_krr_cg
-from levlib.cutoff import sample_cutoff
-from levlib.deepnet import DeepNet
-from levlib.descent import train
-from levlib.distributed import dask_normal_equations
 from levlib.draw import Draw, sample_prior
-from levlib.features import modified_features, required_features, sandwich_epsilon, sandwich_spectrum
-from levlib.flow import Flow, frozen_flow, moving_flow, ntk_ridge, shrinking_kernel
-from levlib.kernels import NTK, ArcCosine, EstimatedKernel, Gaussian, Kernel, Laplacian, Matern, deep_ntk
-from levlib.krr import leave_one_out, solve_krr
-from levlib.leverage import RidgeLeverage, leverage_arcs, leverage_grid, statistical_dimension
-from levlib.net import TwoLayerNet
-from levlib.normal_equations import NormalEquations
-from levlib.perturbation import Perturbation, error_rate, lemma_4_1
-from levlib.rejection import rejection_bound
-from levlib.run import Run
-from levlib.sampling import sample
-from levlib.scores import coherence, leverage_scores, recursive_nystrom, ridge_leverage_scores
-from levlib.verify import Interval, slope, success_rate
+from levlib.features import (
+    modified_features,
+    required_features,
+    sandwich_epsilon,
+    sandwich_spectrum,
+)
+from levlib.intervals import Interval, slope, success_rate
+from levlib.kernels import (
+    NTK,
+    ArcCosine,
+    EstimatedKernel,
+    Gaussian,
+    Kernel,
+    Laplacian,
+    Matern,
+    deep_ntk,
+)
+from levlib.leverage.ridge import RidgeLeverage, leverage_arcs, leverage_grid, statistical_dimension
+from levlib.leverage.rows import (
+    coherence,
+    leverage_scores,
+    recursive_nystrom,
+    ridge_leverage_scores,
+)
+from levlib.nets.deep import DeepNet
+from levlib.nets.flow import Flow, frozen_flow, moving_flow, ntk_ridge, shrinking_kernel
+from levlib.nets.perturbation import Perturbation, error_rate, lemma_4_1
+from levlib.nets.run import Run
+from levlib.nets.train import train
+from levlib.nets.two_layer import TwoLayerNet
+from levlib.regression.conjugate_gradient import ConjugateGradient, gram_matvec, solve_krr_cg
+from levlib.regression.distributed import dask_normal_equations
+from levlib.regression.exact import leave_one_out, solve_krr
+from levlib.regression.normal_equations import NormalEquations
+from levlib.sampling.cutoff import sample_cutoff
+from levlib.sampling.rejection import rejection_bound
+from levlib.sampling.sample import sample
 
 # Imported on first use, so that the mathematics needs neither Jupyter nor Altair nor scikit-learn.
-_LAZY = dict.fromkeys(("Explorer", "Panel", "Slider", "Table"), "levlib.explore")
+_LAZY = dict.fromkeys(("Explorer", "Panel", "Slider", "Table"), "levlib.explorers.explorer")
 _LAZY |= dict.fromkeys(("FeatureRidge", "KernelRidge", "LeverageFeatures"), "levlib.estimators")
 
 __all__ = [
-    "NTK", "ArcCosine", "ConjugateGradient", "DeepNet", "Draw", "EstimatedKernel", "Flow", "Gaussian",
-    "Interval", "Kernel", "Laplacian", "Matern", "NormalEquations", "Perturbation", "RidgeLeverage", "Run",
-    "TwoLayerNet", "coherence", "dask_normal_equations", "data", "deep_ntk", "error_rate", "frozen_flow",
-    "gram_matvec", "leave_one_out", "lemma_4_1", "leverage_arcs", "leverage_grid", "leverage_scores",
-    "modified_features", "moving_flow", "ntk_ridge", "recursive_nystrom", "rejection_bound",
-    "required_features", "ridge_leverage_scores", "sample", "sample_cutoff", "sample_prior", "sandwich_epsilon",
-    "sandwich_spectrum", "shrinking_kernel", "slope", "solve_krr", "solve_krr_cg", "statistical_dimension",
-    "success_rate", "train", *_LAZY,
-]  # fmt: skip
+    "NTK",
+    "ArcCosine",
+    "ConjugateGradient",
+    "DeepNet",
+    "Draw",
+    "EstimatedKernel",
+    "Flow",
+    "Gaussian",
+    "Interval",
+    "Kernel",
+    "Laplacian",
+    "Matern",
+    "NormalEquations",
+    "Perturbation",
+    "RidgeLeverage",
+    "Run",
+    "TwoLayerNet",
+    "coherence",
+    "dask_normal_equations",
+    "data",
+    "deep_ntk",
+    "error_rate",
+    "frozen_flow",
+    "gram_matvec",
+    "leave_one_out",
+    "lemma_4_1",
+    "leverage_arcs",
+    "leverage_grid",
+    "leverage_scores",
+    "modified_features",
+    "moving_flow",
+    "ntk_ridge",
+    "recursive_nystrom",
+    "rejection_bound",
+    "required_features",
+    "ridge_leverage_scores",
+    "sample",
+    "sample_cutoff",
+    "sample_prior",
+    "sandwich_epsilon",
+    "sandwich_spectrum",
+    "shrinking_kernel",
+    "slope",
+    "solve_krr",
+    "solve_krr_cg",
+    "statistical_dimension",
+    "success_rate",
+    "train",
+    *_LAZY,
+]
 
 
 def __getattr__(name: str):

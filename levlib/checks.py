@@ -1,4 +1,5 @@
-"""The door: every array, number and generator that enters levlib is checked here, before work starts."""
+"""The door: every array, number and generator that enters levlib is checked here, before work
+starts."""
 
 import math
 import os
@@ -15,12 +16,13 @@ TILE = 512  # side of the squares in which symmetry is checked: two of them fit 
 
 
 def as_tensor(value, name: str, ndim: int | tuple[int, ...], like: Tensor | None = None) -> Tensor:
-    """Return `value` as a finite floating (or complex) tensor with one of the given numbers of dimensions.
+    """Return `value` as a finite floating (or complex) tensor with one of the given numbers of
+    dimensions.
 
-    NumPy arrays and lists are taken, integers become float64, and float32 stays float32 unless `like` is given: then
-    a real tensor follows the dtype of `like`. Raises TypeError where `value` is no array of numbers; ValueError where
-    it has the wrong number of dimensions, is empty, holds NaN or infinity, or lies on another device than `like`.
-    Cost: one pass over the numbers.
+    NumPy arrays and lists are taken, integers become float64, and float32 stays float32 unless
+    `like` is given: then a real tensor follows the dtype of `like`. Raises TypeError where `value`
+    is no array of numbers; ValueError where it has the wrong number of dimensions, is empty, holds
+    NaN or infinity, or lies on another device than `like`. Cost: one pass over the numbers.
 
     >>> as_tensor([[1, 2]], "X", 2)
     tensor([[1., 2.]], dtype=torch.float64)
@@ -29,29 +31,41 @@ def as_tensor(value, name: str, ndim: int | tuple[int, ...], like: Tensor | None
         try:
             value = torch.as_tensor(_for_torch(np.asarray(value)))
         except (TypeError, ValueError) as error:
-            raise TypeError(f"{name} must be a tensor or an array of numbers, got {type(value).__name__}") from error
+            raise TypeError(
+                f"{name} must be a tensor or an array of numbers, got {type(value).__name__}"
+            ) from error
     if value.dtype == torch.bool or not (value.is_floating_point() or value.is_complex()):
         value = value.to(torch.float64)
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if value.ndim not in allowed:
         expected = " or ".join(map(str, allowed))
-        hint = f"; write {name}[:, None] for points on a line" if value.ndim == 1 and 2 in allowed else ""
-        raise ValueError(f"{name} must have {expected} dimensions, got shape {tuple(value.shape)}{hint}")
+        hint = (
+            f"; write {name}[:, None] for points on a line"
+            if value.ndim == 1 and 2 in allowed
+            else ""
+        )
+        raise ValueError(
+            f"{name} must have {expected} dimensions, got shape {tuple(value.shape)}{hint}"
+        )
     if value.numel() == 0:
         raise ValueError(f"{name} is empty: got shape {tuple(value.shape)}")
     if like is not None and value.device != like.device:
         raise ValueError(
-            f"{name} is on {value.device} but the data is on {like.device}; move one of them with .to(...)"
+            f"{name} is on {value.device} but the data is on {like.device}; move one of them with "
+            ".to(...)"
         )
     if like is not None and not value.is_complex():
         value = value.to(like.real.dtype)
     if not math.isfinite(_largest(value)):
-        raise ValueError(f"{name} holds NaN or infinity in {value.dtype}; remove or impute those entries first")
+        raise ValueError(
+            f"{name} holds NaN or infinity in {value.dtype}; remove or impute those entries first"
+        )
     return value
 
 
 def as_points(value, name: str, d: int | None = None, like: Tensor | None = None) -> Tensor:
-    """Return points as a real tensor of shape (n, d), checked; ValueError also where d is not the one expected."""
+    """Return points as a real tensor of shape (n, d), checked; ValueError also where d is not the
+    one expected."""
     points = as_tensor(value, name, 2, like)
     if points.is_complex():
         raise TypeError(f"{name} must be real, got {points.dtype}")
@@ -61,7 +75,8 @@ def as_points(value, name: str, d: int | None = None, like: Tensor | None = None
 
 
 def as_vector(value, name: str, length: int, like: Tensor | None = None) -> Tensor:
-    """Return `value` as a real tensor of shape (length,), checked; ValueError where it has another length."""
+    """Return `value` as a real tensor of shape (length,), checked; ValueError where it has another
+    length."""
     vector = as_tensor(value, name, 1, like)
     if vector.is_complex():
         raise TypeError(f"{name} must be real, got {vector.dtype}")
@@ -71,20 +86,27 @@ def as_vector(value, name: str, length: int, like: Tensor | None = None) -> Tens
 
 
 def as_square(value, name: str, like: Tensor | None = None) -> Tensor:
-    """Return a kernel matrix as a real symmetric tensor of shape (n, n); ValueError where it is not one."""
+    """Return a kernel matrix as a real symmetric tensor of shape (n, n); ValueError where it is not
+    one."""
     matrix = as_points(value, name, like=like)
     if matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{name} must be square, got shape {tuple(matrix.shape)}")
     allowed, values = 1e3 * torch.finfo(matrix.dtype).eps * _largest(matrix), matrix.detach()
     for rows, columns in combinations_with_replacement(list(blocks(len(values), 1, TILE)), 2):
         if _largest(values[rows, columns] - values[columns, rows].T) > allowed:
-            raise ValueError(f"{name} must be symmetric; pass (K + K.T) / 2 if the difference is rounding alone")
+            raise ValueError(
+                f"{name} must be symmetric; pass (K + K.T) / 2 if the difference is rounding alone"
+            )
     return matrix
 
 
 def _for_torch(array: np.ndarray) -> np.ndarray:
     # torch refuses reversed arrays and foreign byte orders, and warns of those that are read-only
-    if array.flags.writeable and array.dtype.isnative and all(stride >= 0 for stride in array.strides):
+    if (
+        array.flags.writeable
+        and array.dtype.isnative
+        and all(stride >= 0 for stride in array.strides)
+    ):
         return array
     return array.astype(array.dtype.newbyteorder("="), order="C")
 
@@ -92,26 +114,33 @@ def _for_torch(array: np.ndarray) -> np.ndarray:
 def _largest(value: Tensor) -> float:
     # the largest |entry|, NaN where there is one, in one pass that makes no copy
     value = value.detach()
-    low, high = torch.aminmax(torch.view_as_real(value.resolve_conj()) if value.is_complex() else value)
+    low, high = torch.aminmax(
+        torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
+    )
     return float(torch.maximum(-low, high))
 
 
 def as_labels(value, rows: Tensor, of: str, name: str = "Y") -> Tensor:
-    """Return labels, (n,) or (n, k), with one row for each row of the matrix `rows`, which `of` names.
+    """Return labels, (n,) or (n, k), with one row for each row of the matrix `rows`, which `of`
+    names.
 
-    They take its precision, and are complex only where it is. Raises TypeError for complex labels of a real matrix,
-    ValueError for another number of rows.
+    They take its precision, and are complex only where it is. Raises TypeError for complex labels
+    of a real matrix, ValueError for another number of rows.
     """
     labels = as_tensor(value, name, (1, 2), like=rows)
     if labels.is_complex() and not rows.is_complex():
         raise TypeError(f"{name} must be real where {of} is real, got {labels.dtype}")
     if len(labels) != len(rows):
-        raise ValueError(f"{name} must have one row for each of the {len(rows)} points of {of}, got {len(labels)}")
+        raise ValueError(
+            f"{name} must have one row for each of the {len(rows)} points of {of}, got "
+            f"{len(labels)}"
+        )
     return labels.to(rows.dtype)
 
 
 def as_positive(value, name: str, at_most: float = math.inf) -> float:
-    """Return `value` as a float in (0, at_most]; TypeError where it is no number, ValueError outside the range."""
+    """Return `value` as a float in (0, at_most]; TypeError where it is no number, ValueError
+    outside the range."""
     if isinstance(value, bool | np.bool_ | str | bytes | complex):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
@@ -125,9 +154,11 @@ def as_positive(value, name: str, at_most: float = math.inf) -> float:
 
 
 def as_lambdas(value) -> tuple[list[float], bool]:
-    """Return lam as a list of positive floats, and whether it was one number rather than a sequence of them.
+    """Return lam as a list of positive floats, and whether it was one number rather than a sequence
+    of them.
 
-    Raises TypeError where an entry is no number; ValueError where one is not positive, or there is none.
+    Raises TypeError where an entry is no number; ValueError where one is not positive, or there is
+    none.
 
     >>> as_lambdas(0.5), as_lambdas([1, 2])
     (([0.5], True), ([1.0, 2.0], False))
@@ -142,15 +173,19 @@ def as_lambdas(value) -> tuple[list[float], bool]:
 
 
 def as_scale(value, name: str) -> float | Tensor:
-    """Return a positive number: as a float, or as the torch scalar that it is where it requires a gradient."""
+    """Return a positive number: as a float, or as the torch scalar that it is where it requires a
+    gradient."""
     number = as_positive(value.detach() if isinstance(value, Tensor) else value, name)
     if not 1e-100 <= number <= 1e100:
-        raise ValueError(f"{name} must be between 1e-100 and 1e100, got {number:g}; rescale the data")
+        raise ValueError(
+            f"{name} must be between 1e-100 and 1e100, got {number:g}; rescale the data"
+        )
     return value.reshape(()) if isinstance(value, Tensor) and value.requires_grad else number
 
 
 def as_count(value, name: str, least: int = 1) -> int:
-    """Return `value` as an int of at least `least`; TypeError where it is no integer, ValueError where too small."""
+    """Return `value` as an int of at least `least`; TypeError where it is no integer, ValueError
+    where too small."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
     if value < least:
@@ -166,7 +201,8 @@ def as_nonnegative(value, name: str) -> float:
 
 
 def as_instance(value, name: str, kind: type, what: str):
-    """Return `value`, or raise TypeError where it is no instance of `kind`, which the message calls `what`.
+    """Return `value`, or raise TypeError where it is no instance of `kind`, which the message calls
+    `what`.
 
     >>> as_instance(1, "flag", int, "whole number")
     1
@@ -185,7 +221,8 @@ def as_path(value, name: str) -> str:
 
 
 def as_generator(value) -> torch.Generator:
-    """Return the generator, or raise TypeError that says how to make one: levlib has no default and no global seed."""
+    """Return the generator, or raise TypeError that says how to make one: levlib has no default and
+    no global seed."""
     if not isinstance(value, torch.Generator):
         raise TypeError(
             f"generator must be a torch.Generator, got {type(value).__name__}; "
@@ -197,7 +234,9 @@ def as_generator(value) -> torch.Generator:
 def as_penalty(penalty) -> str:
     """Return the name of a penalty; ValueError where it is neither "origin" nor "init"."""
     if penalty not in ("origin", "init"):
-        raise ValueError(f'penalty must be "origin" (|W|^2) or "init" (|W - W(0)|^2), got {penalty!r}')
+        raise ValueError(
+            f'penalty must be "origin" (|W|^2) or "init" (|W - W(0)|^2), got {penalty!r}'
+        )
     return penalty
 
 
@@ -206,8 +245,10 @@ def as_multiplier(kappa) -> float:
     kappa = as_positive(kappa, "kappa")
     if kappa > 1:
         warnings.warn(
-            f"kappa = {kappa:g} is outside the paper's (0, 1]: Theorem 3.7 wants a small kappa to shrink the initial "
-            "output. A large one makes training lazier; pair it with antisymmetric=True and scale lam by kappa^2",
+            f"kappa = {kappa:g} is outside the paper's (0, 1]: Theorem 3.7 wants a small kappa to "
+            "shrink the initial "
+            "output. A large one makes training lazier; pair it with antisymmetric=True and scale "
+            "lam by kappa^2",
             stacklevel=3,
         )
     return kappa

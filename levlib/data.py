@@ -1,4 +1,5 @@
-"""Data for the book: sets with known leverage, and real ones that installed packages carry. Nothing is downloaded."""
+"""Data for the book: sets with known leverage, and real ones that installed packages carry. Nothing
+is downloaded."""
 
 import math
 
@@ -6,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from levlib.door import as_count, as_generator, as_nonnegative, as_positive
+from levlib.checks import as_count, as_generator, as_nonnegative, as_positive
 
 
 def sphere(n: int, d: int, *, generator: torch.Generator) -> Tensor:
@@ -21,11 +22,14 @@ def sphere(n: int, d: int, *, generator: torch.Generator) -> Tensor:
     return torch.nn.functional.normalize(X, dim=1)
 
 
-def clustered_circle(spread: int, close: int, width: float, *, generator: torch.Generator) -> Tensor:
-    """Return points on the unit circle, `spread` of them anywhere and `close` of them in an arc of `width` radians.
+def clustered_circle(
+    spread: int, close: int, width: float, *, generator: torch.Generator
+) -> Tensor:
+    """Return points on the unit circle, `spread` of them anywhere and `close` of them in an arc of
+    `width` radians.
 
-    Shape (spread + close, 2). The close points put leverage into narrow wedges of weights, where plain sampling is
-    slow.
+    Shape (spread + close, 2). The close points put leverage into narrow wedges of weights, where
+    plain sampling is slow.
 
     >>> import levlib as lv
     >>> lv.data.clustered_circle(10, 10, 0.03, generator=torch.Generator().manual_seed(0)).shape
@@ -37,33 +41,42 @@ def clustered_circle(spread: int, close: int, width: float, *, generator: torch.
         as_positive(width, "width", 2 * math.pi),
     )
     generator = as_generator(generator)
-    u = torch.rand(spread + close + 1, generator=generator, device=generator.device, dtype=torch.float64)
+    u = torch.rand(
+        spread + close + 1, generator=generator, device=generator.device, dtype=torch.float64
+    )
     angle = torch.cat([2 * math.pi * u[:spread], 2 * math.pi * u[-1:] + width * u[spread:-1]])
     return torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
 def close_pair(n: int, d: int, delta: float, *, generator: torch.Generator) -> Tensor:
-    """Return n points on the unit sphere of R^d, the last at angle `delta` radians from the one before it, shape (n,
-    d).
+    """Return n points on the unit sphere of R^d, the last at angle `delta` radians from the one
+    before it, shape (n, d).
 
     >>> import levlib as lv
     >>> X = lv.data.close_pair(5, 3, 0.01, generator=torch.Generator().manual_seed(0))
     >>> round(float(torch.arccos(X[-1] @ X[-2])), 6)
     0.01
     """
-    n, d, delta = as_count(n, "n", least=2), as_count(d, "d", least=2), as_positive(delta, "delta", at_most=math.pi)
+    n, d, delta = (
+        as_count(n, "n", least=2),
+        as_count(d, "d", least=2),
+        as_positive(delta, "delta", at_most=math.pi),
+    )
     X = sphere(n, d, generator=generator)
     x = X[-2]
     side = torch.nn.functional.normalize(X[-1] - (X[-1] @ x) * x, dim=0)
     return torch.cat([X[:-1], (math.cos(delta) * x + math.sin(delta) * side)[None]])
 
 
-def bumpy(n: int = 400, noise: float = 0.3, *, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the bumpy-function data of Avron et al. 2017: points X (n, 1), noisy labels Y (n,) and the truth f(X)
-    (n,).
+def bumpy(
+    n: int = 400, noise: float = 0.3, *, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the bumpy-function data of Avron et al. 2017: points X (n, 1), noisy labels Y (n,) and
+    the truth f(X) (n,).
 
-    f(x) = sin 6x + sin(60 e^x) on a grid of n >= 2 points on [-5/(2 pi), 5/(2 pi)]; `noise` >= 0 is the standard
-    deviation of the labels. The experiment there uses the Gaussian kernel with l = 0.0280443 and lam = 0.00618936.
+    f(x) = sin 6x + sin(60 e^x) on a grid of n >= 2 points on [-5/(2 pi), 5/(2 pi)]; `noise` >= 0 is
+    the standard deviation of the labels. The experiment there uses the Gaussian kernel with l =
+    0.0280443 and lam = 0.00618936.
 
     >>> import levlib as lv
     >>> X, Y, f = lv.data.bumpy(generator=torch.Generator().manual_seed(0))
@@ -74,16 +87,20 @@ def bumpy(n: int = 400, noise: float = 0.3, *, generator: torch.Generator) -> tu
     noise = as_nonnegative(noise, "noise")
     x = torch.linspace(-5, 5, n, dtype=torch.float64, device=generator.device) / (2 * math.pi)
     f = torch.sin(6 * x) + torch.sin(60 * torch.exp(x))
-    return x[:, None], f + noise * torch.randn(n, generator=generator, device=x.device, dtype=x.dtype), f
+    return (
+        x[:, None],
+        f + noise * torch.randn(n, generator=generator, device=x.device, dtype=x.dtype),
+        f,
+    )
 
 
 def elevation() -> tuple[Tensor, Tensor, tuple[int, int]]:
-    """Return the elevation map that Matplotlib carries: X (138632, 2) in km east and north, Y (138632,) in m, its
-    shape.
+    """Return the elevation map that Matplotlib carries: X (138632, 2) in km east and north, Y
+    (138632,) in m, its shape.
 
-    A 344 x 403 raster of the Jacksboro fault (Tennessee), one point every three seconds of arc, row by row from the
-    north. Raises ImportError without Matplotlib. Source: USGS elevation data, `jacksboro_fault_dem.npz` in
-    Matplotlib's sample data.
+    A 344 x 403 raster of the Jacksboro fault (Tennessee), one point every three seconds of arc, row
+    by row from the north. Raises ImportError without Matplotlib. Source: USGS elevation data,
+    `jacksboro_fault_dem.npz` in Matplotlib's sample data.
 
     >>> import levlib as lv
     >>> X, Y, shape = lv.data.elevation()
@@ -100,4 +117,8 @@ def elevation() -> tuple[Tensor, Tensor, tuple[int, int]]:
     east = km * math.cos(math.radians((north + south) / 2)) * np.arange(columns)
     up = km * np.arange(rows)[::-1]
     X = np.stack(np.meshgrid(east, up), axis=-1).reshape(-1, 2)
-    return torch.as_tensor(X), torch.as_tensor(heights.reshape(-1), dtype=torch.float64), (rows, columns)
+    return (
+        torch.as_tensor(X),
+        torch.as_tensor(heights.reshape(-1), dtype=torch.float64),
+        (rows, columns),
+    )

@@ -1,19 +1,20 @@
-"""Leverage features and kernel ridge regression with scikit-learn's conventions: NumPy in, NumPy out."""
+"""Leverage features and kernel ridge regression with scikit-learn's conventions: NumPy in, NumPy
+out."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from levlib.cg import gram_matvec
-from levlib.door import as_count, as_points, as_positive
+from levlib.checks import as_count, as_points, as_positive
 from levlib.draw import sample_prior
 from levlib.features import modified_features
 from levlib.kernels import Gaussian, Kernel
-from levlib.krr import solve_krr
-from levlib.leverage import RidgeLeverage
+from levlib.leverage.ridge import RidgeLeverage
 from levlib.linalg import blocks
-from levlib.normal_equations import NormalEquations
-from levlib.sampling import sample
+from levlib.regression.conjugate_gradient import gram_matvec
+from levlib.regression.exact import solve_krr
+from levlib.regression.normal_equations import NormalEquations
+from levlib.sampling.sample import sample
 
 try:
     from sklearn.base import (
@@ -26,26 +27,31 @@ try:
     from sklearn.utils import check_random_state
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
-    raise ImportError("the estimators need scikit-learn 1.6 or later: pip install 'levlib[estimators]'") from error
+    raise ImportError(
+        "the estimators need scikit-learn 1.6 or later: pip install 'levlib[estimators]'"
+    ) from error
 
 FLOATS = (np.float64, np.float32)
 CHUNK_BYTES = 2**24
 
 
 class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Transform X to the modified features Psi of Def. 3.2, with weights drawn by their ridge leverage on X.
+    """Transform X to the modified features Psi of Def. 3.2, with weights drawn by their ridge
+    leverage on X.
 
-    `kernel` is a levlib Kernel, or None for a Gaussian whose length scale is the median distance between points.
-    `n_features` is m, the number of weights; each makes d2 columns (2 for a Gaussian's pair, d for the NTK; complex
-    features come as pairs of real columns). `lam` is the ridge of Def. 3.1. `method` is one of `levlib.sample`, or
-    "prior" for plain random features; "pool" serves every kernel and dimension, with the size `pool` of `sample`.
-    `random_state` is scikit-learn's. `mix` in [0, 1) is the share of plain weights: 0.5 bounds p/q by 2, which keeps a
-    small m safe and costs at most 2x in m. Where X has more than `n_pilot` rows, the leverage is that of n_pilot of
-    them, drawn at random, with lam in proportion: it weighs the same directions, and costs n_pilot^2 for each weight
-    instead of n^2.
+    `kernel` is a levlib Kernel, or None for a Gaussian whose length scale is the median distance
+    between points. `n_features` is m, the number of weights; each makes d2 columns (2 for a
+    Gaussian's pair, d for the NTK; complex features come as pairs of real columns). `lam` is the
+    ridge of Def. 3.1. `method` is one of `levlib.sample`, or "prior" for plain random features;
+    "pool" serves every kernel and dimension, with the size `pool` of `sample`. `random_state` is
+    scikit-learn's. `mix` in [0, 1) is the share of plain weights: 0.5 bounds p/q by 2, which keeps
+    a small m safe and costs at most 2x in m. Where X has more than `n_pilot` rows, the leverage is
+    that of n_pilot of them, drawn at random, with lam in proportion: it weighs the same directions,
+    and costs n_pilot^2 for each weight instead of n^2.
 
-    Fitted: `kernel_`, and `draw_` with the weights and their p/q. float32 gives float32. Raises ValueError or TypeError
-    in `fit` for parameters that do not fit. Cost of `fit`: that of `RidgeLeverage` and `sample`; of `transform`: n m d.
+    Fitted: `kernel_`, and `draw_` with the weights and their p/q. float32 gives float32. Raises
+    ValueError or TypeError in `fit` for parameters that do not fit. Cost of `fit`: that of
+    `RidgeLeverage` and `sample`; of `transform`: n m d.
 
     >>> import levlib as lv
     >>> X = np.random.default_rng(0).normal(size=(20, 3))
@@ -54,7 +60,15 @@ class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     """
 
     def __init__(
-        self, kernel=None, n_features=100, lam=1.0, method="pool", random_state=None, mix=0.5, pool=None, n_pilot=500
+        self,
+        kernel=None,
+        n_features=100,
+        lam=1.0,
+        method="pool",
+        random_state=None,
+        mix=0.5,
+        pool=None,
+        n_pilot=500,
     ):
         self.kernel, self.n_features, self.lam, self.method = kernel, n_features, lam, method
         self.random_state, self.mix, self.pool, self.n_pilot = random_state, mix, pool, n_pilot
@@ -66,17 +80,25 @@ class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def transform(self, X):
         """Return Psi(X), shape (n, m d2)."""
         check_is_fitted(self)
-        return self._features(as_points(validate_data(self, X, dtype=FLOATS, reset=False), "X")).numpy()
+        return self._features(
+            as_points(validate_data(self, X, dtype=FLOATS, reset=False), "X")
+        ).numpy()
 
     def _draw(self, X: Tensor):
-        m, lam, generator = as_count(self.n_features, "n_features"), as_positive(self.lam, "lam"), _generator(self)
+        m, lam, generator = (
+            as_count(self.n_features, "n_features"),
+            as_positive(self.lam, "lam"),
+            _generator(self),
+        )
         pilot = _some(X, as_count(self.n_pilot, "n_pilot"), generator).double()
         self.kernel_ = _kernel(self.kernel, pilot, generator)
         if self.method == "prior":
             self.draw_ = sample_prior(self.kernel_, m, X.shape[1], generator=generator)
         else:
             lev = RidgeLeverage(self.kernel_, pilot, lam * len(pilot) / len(X))
-            self.draw_ = sample(lev, m, method=self.method, mix=self.mix, pool=self.pool, generator=generator)
+            self.draw_ = sample(
+                lev, m, method=self.method, mix=self.mix, pool=self.pool, generator=generator
+            )
         self._n_features_out = self._features(X[:1]).shape[1]
         return self
 
@@ -91,15 +113,18 @@ class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
 
 class KernelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
-    """Kernel ridge regression (Eq. 1): (K + lam I) alpha = Y, prediction K(z, X) alpha; no intercept, so centre Y.
+    """Kernel ridge regression (Eq. 1): (K + lam I) alpha = Y, prediction K(z, X) alpha; no
+    intercept, so centre Y.
 
-    `kernel` is a levlib Kernel, or None for a Gaussian whose length scale is the median distance between points (of at
-    most 1000 rows, drawn by `random_state`). `lam` > 0 is absolute. Fitted: `kernel_`, `X_fit_`, `dual_coef_` (n,) or
-    (n, k). float32 gives float32. Cost of `fit`: n^3 / 3 and two n x n arrays; of `predict`: n d for each point.
+    `kernel` is a levlib Kernel, or None for a Gaussian whose length scale is the median distance
+    between points (of at most 1000 rows, drawn by `random_state`). `lam` > 0 is absolute. Fitted:
+    `kernel_`, `X_fit_`, `dual_coef_` (n,) or (n, k). float32 gives float32. Cost of `fit`: n^3 / 3
+    and two n x n arrays; of `predict`: n d for each point.
 
     >>> import levlib as lv
     >>> X = np.linspace(-1, 1, 20)[:, None]
-    >>> round(lv.KernelRidge(lv.Gaussian(0.5), lam=0.01).fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2), 2)
+    >>> model = lv.KernelRidge(lv.Gaussian(0.5), lam=0.01)
+    >>> round(model.fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2), 2)
     1.0
     """
 
@@ -108,7 +133,9 @@ class KernelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def fit(self, X, y):
         """Solve for points X (n, d) and labels y (n,) or (n, k); return self."""
-        self.X_fit_, y = validate_data(self, X, y, dtype=FLOATS, copy=True, multi_output=True, y_numeric=True)
+        self.X_fit_, y = validate_data(
+            self, X, y, dtype=FLOATS, copy=True, multi_output=True, y_numeric=True
+        )
         X, generator = as_points(self.X_fit_, "X"), _generator(self)
         self.kernel_ = _kernel(self.kernel, _some(X, 1000, generator).double(), generator)
         self.dual_coef_ = solve_krr(self.kernel_.gram(X), y, self.lam).numpy()
@@ -118,27 +145,42 @@ class KernelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Return K(X, `X_fit_`) times `dual_coef_`, shape (n,) or (n, k), in blocks of rows."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
-        return gram_matvec(self.kernel_, self.X_fit_, X)(self.dual_coef_).numpy().astype(X.dtype, copy=False)
+        return (
+            gram_matvec(self.kernel_, self.X_fit_, X)(self.dual_coef_)
+            .numpy()
+            .astype(X.dtype, copy=False)
+        )
 
 
 class FeatureRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
-    """Ridge regression on leverage features (Eq. 2), streamed: memory does not grow with n; no intercept, so centre Y.
+    """Ridge regression on leverage features (Eq. 2), streamed: memory does not grow with n; no
+    intercept, so centre Y.
 
-    The parameters are those of `LeverageFeatures`; `lam` > 0 is the ridge of both. `fit` draws the features and goes
-    through X in chunks. `partial_fit` adds a chunk; the first one fixes the features, by the leverage of that chunk at
-    `lam`, so it should look like the rest. Fitted: `features_` (a LeverageFeatures), `normal_equations_`, and `coef_`
-    (s,) or (s, k) in float64. float32 gives float32. Cost: that of `LeverageFeatures`, n s^2 / 2 for s columns, and
-    s^3 / 3 for each call.
+    The parameters are those of `LeverageFeatures`; `lam` > 0 is the ridge of both. `fit` draws the
+    features and goes through X in chunks. `partial_fit` adds a chunk; the first one fixes the
+    features, by the leverage of that chunk at `lam`, so it should look like the rest. Fitted:
+    `features_` (a LeverageFeatures), `normal_equations_`, and `coef_` (s,) or (s, k) in float64.
+    float32 gives float32. Cost: that of `LeverageFeatures`, n s^2 / 2 for s columns, and s^3 / 3
+    for each call.
 
     >>> import levlib as lv
     >>> X = np.linspace(-1, 1, 200)[:, None]
-    >>> model = lv.FeatureRidge(lv.Gaussian(0.3), n_features=50, lam=0.01, method="grid", random_state=0)
+    >>> kernel = lv.Gaussian(0.3)
+    >>> model = lv.FeatureRidge(kernel, 50, lam=0.01, method="grid", random_state=0)
     >>> round(model.fit(X, np.sin(5 * X[:, 0])).score(X, np.sin(5 * X[:, 0])), 2)
     1.0
     """
 
     def __init__(
-        self, kernel=None, n_features=100, lam=1.0, method="pool", random_state=None, mix=0.5, pool=None, n_pilot=500
+        self,
+        kernel=None,
+        n_features=100,
+        lam=1.0,
+        method="pool",
+        random_state=None,
+        mix=0.5,
+        pool=None,
+        n_pilot=500,
     ):
         self.kernel, self.n_features, self.lam, self.method = kernel, n_features, lam, method
         self.random_state, self.mix, self.pool, self.n_pilot = random_state, mix, pool, n_pilot
@@ -148,7 +190,8 @@ class FeatureRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return self._update(X, y, first=True)
 
     def partial_fit(self, X, y):
-        """Add a chunk of points X (k, d) with labels y (k,) or (k, t), and solve again; return self."""
+        """Add a chunk of points X (k, d) with labels y (k,) or (k, t), and solve again; return
+        self."""
         return self._update(X, y, first=not hasattr(self, "normal_equations_"))
 
     def predict(self, X):
@@ -156,10 +199,14 @@ class FeatureRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = as_points(validate_data(self, X, dtype=FLOATS, reset=False), "X")
         coefficients = torch.as_tensor(self.coef_, dtype=X.dtype)
-        return torch.cat([self.features_._features(X[rows]) @ coefficients for rows in self._chunks(X)]).numpy()
+        return torch.cat(
+            [self.features_._features(X[rows]) @ coefficients for rows in self._chunks(X)]
+        ).numpy()
 
     def _update(self, X, y, first: bool):
-        X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, reset=first)
+        X, y = validate_data(
+            self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, reset=first
+        )
         X = as_points(X, "X")
         if first:
             self.features_ = LeverageFeatures(**self.get_params(deep=False))._draw(X)
@@ -174,7 +221,9 @@ class FeatureRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
 
 def _generator(estimator) -> torch.Generator:
-    return torch.Generator().manual_seed(int(check_random_state(estimator.random_state).randint(2**31 - 1)))
+    return torch.Generator().manual_seed(
+        int(check_random_state(estimator.random_state).randint(2**31 - 1))
+    )
 
 
 def _some(X: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -182,11 +231,14 @@ def _some(X: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def _kernel(kernel, X: Tensor, generator: torch.Generator) -> Kernel:
-    """Return the kernel given, or a Gaussian at the median distance of distinct points of X (1 if all coincide)."""
+    """Return the kernel given, or a Gaussian at the median distance of distinct points of X (1 if
+    all coincide)."""
     if kernel is None:
         distances = torch.pdist(_some(X, 1000, generator))
         distances = distances[distances > 0]
         return Gaussian(float(distances.median()) if len(distances) else 1.0)
     if not isinstance(kernel, Kernel):
-        raise TypeError(f"kernel must be None or a levlib Kernel such as NTK() or Gaussian(0.5), got {kernel!r}")
+        raise TypeError(
+            f"kernel must be None or a levlib Kernel such as NTK() or Gaussian(0.5), got {kernel!r}"
+        )
     return kernel

@@ -1,4 +1,5 @@
-"""Linear algebra that says what went wrong: Cholesky factors, solves with them, and blocks that fit a budget."""
+"""Linear algebra that says what went wrong: Cholesky factors, solves with them, and blocks that fit
+a budget."""
 
 from collections.abc import Iterator
 
@@ -7,12 +8,14 @@ from torch import Tensor
 
 
 def cholesky(matrix: Tensor, what: str, ridge: float = 0.0) -> Tensor:
-    """Return the lower Cholesky factor of a symmetric (n, n) matrix plus `ridge` I, or raise ValueError: nothing is
-    jittered.
+    """Return the lower Cholesky factor of a symmetric (n, n) matrix plus `ridge` I, or raise
+    ValueError: nothing is jittered.
 
     Cost: n^3 / 3 multiply-adds, and the factor is the only n x n array that it makes.
     """
-    factor = matrix.conj().clone(memory_format=torch.contiguous_format).mT  # the matrix itself, stored by columns
+    factor = (
+        matrix.conj().clone(memory_format=torch.contiguous_format).mT
+    )  # the matrix itself, stored by columns
     factor.diagonal().add_(ridge)
     if factor.requires_grad:
         factor, info = torch.linalg.cholesky_ex(factor)
@@ -28,7 +31,8 @@ def cholesky(matrix: Tensor, what: str, ridge: float = 0.0) -> Tensor:
 
 
 def solve_cholesky(factor: Tensor, Y: Tensor) -> Tensor:
-    """Return (L L^H)^{-1} Y for a lower factor L (n, n) and Y (n,) or (n, k); unlike torch's, it makes no copy of L."""
+    """Return (L L^H)^{-1} Y for a lower factor L (n, n) and Y (n,) or (n, k); unlike torch's, it
+    makes no copy of L."""
     half = torch.linalg.solve_triangular(factor, Y.reshape(len(Y), -1), upper=False)
     return torch.linalg.solve_triangular(factor.mH, half, upper=True).reshape(Y.shape)
 

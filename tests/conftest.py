@@ -1,4 +1,5 @@
-"""One Chromium for all tests that open pages; where there is none they are skipped, or fail where CI requires one."""
+"""One Chromium for all tests that open pages; where there is none they are skipped, or fail where
+CI requires one."""
 
 import os
 import shutil

@@ -26,7 +26,9 @@ def test_close_pair_has_its_angle():
 
 def test_bumpy_is_the_function_of_the_paper_on_its_interval():
     X, Y, f = lv.data.bumpy(generator=generator())
-    assert X[0].item() == pytest.approx(-5 / (2 * math.pi)) and X[-1].item() == pytest.approx(5 / (2 * math.pi))
+    assert X[0].item() == pytest.approx(-5 / (2 * math.pi)) and X[-1].item() == pytest.approx(
+        5 / (2 * math.pi)
+    )
     x = X[123].item()
     assert f[123].item() == pytest.approx(math.sin(6 * x) + math.sin(60 * math.exp(x)))
     assert (Y - f).std().item() == pytest.approx(0.3, rel=0.1)

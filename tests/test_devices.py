@@ -1,4 +1,5 @@
-"""The whole way on a GPU where there is one: results live on the data's device and equal those of the CPU."""
+"""The whole way on a GPU where there is one: results live on the data's device and equal those of
+the CPU."""
 
 import pytest
 import torch
@@ -16,7 +17,10 @@ CASES = [
 ]
 
 gpu = pytest.param(
-    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+    "cuda",
+    marks=pytest.mark.skipif(
+        not torch.cuda.is_available(), reason="no CUDA device on this machine"
+    ),
 )
 each_device = pytest.mark.parametrize("device", ["cpu", gpu])
 
@@ -30,13 +34,17 @@ def test_from_data_to_prediction_on_the_device_of_the_data(kernel, X, method, de
     Psi = lv.modified_features(kernel, there, draw)
     beta = lv.NormalEquations().update(Psi, Y.to(device)).solve(0.1)
     alpha = lv.solve_krr(K, Y.to(device), 0.1)
-    assert {t.device.type for t in (K, lev(draw.W), draw.W, draw.ratio, Psi, beta, alpha)} == {device}
+    assert {t.device.type for t in (K, lev(draw.W), draw.W, draw.ratio, Psi, beta, alpha)} == {
+        device
+    }
     assert torch.allclose(K.cpu(), kernel.gram(X), rtol=1e-12, atol=1e-12)
     here = lv.RidgeLeverage(kernel, X, 0.1)
     assert torch.allclose(lev(draw.W).cpu(), here(draw.W.cpu()), rtol=1e-8)
     again = lv.sample(here, 50, method=method, mix=0.2, generator=generator())
     assert torch.allclose(draw.W.cpu(), again.W, rtol=1e-6)
-    assert lv.sandwich_epsilon(Psi, K, 0.1) == pytest.approx(lv.sandwich_epsilon(Psi.cpu(), K.cpu(), 0.1), rel=1e-6)
+    assert lv.sandwich_epsilon(Psi, K, 0.1) == pytest.approx(
+        lv.sandwich_epsilon(Psi.cpu(), K.cpu(), 0.1), rel=1e-6
+    )
 
 
 @each_device

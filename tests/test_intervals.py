@@ -10,14 +10,17 @@ from tests.oracles import generator
 
 @pytest.mark.parametrize("rate", [0.02, 0.1, 0.5, 0.97])
 def test_clopper_pearson_covers_at_every_rate(rate):
-    """Exact coverage by summing the binomial: at least 95 % whatever the rate (the normal interval fails at 0.02)."""
+    """Exact coverage by summing the binomial: at least 95 % whatever the rate (the normal interval
+    fails at 0.02)."""
     inside = [rate in lv.success_rate(k, 40) for k in range(41)]
     assert sum(binom.pmf(k, 40, rate) for k in range(41) if inside[k]) >= 0.95
 
 
 def test_known_interval():
     interval = lv.success_rate(0, 200)
-    assert interval.estimate == interval.low == 0 and interval.high == pytest.approx(1 - 0.025 ** (1 / 200))
+    assert interval.estimate == interval.low == 0 and interval.high == pytest.approx(
+        1 - 0.025 ** (1 / 200)
+    )
     assert str(lv.success_rate(5, 10, 0.9)) == "0.5 [0.222, 0.778]"
 
 

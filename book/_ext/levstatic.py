@@ -1,4 +1,5 @@
-"""What the book needs beyond its themes: explorers without a kernel, no remote reference, and the map of the paper."""
+"""What the book needs beyond its themes: explorers without a kernel, no remote reference, and the
+map of the paper."""
 
 import os
 import re
@@ -9,15 +10,17 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from levlib import assets
+from levlib.explorers import assets
 
-# a notebook that a plain `jupyter-book build` executes inherits these: explorers emit static pages, bars stay silent
+# a notebook that a plain `jupyter-book build` executes inherits these: explorers emit static pages,
+# bars stay silent
 os.environ.setdefault("LEVLIB_STATIC", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 def add_explorer_assets(app, config):
-    """Write lev.js and lev.css (Vega and our glue, from installed wheels) where Sphinx copies static files from."""
+    """Write lev.js and lev.css (Vega and our glue, from installed wheels) where Sphinx copies
+    static files from."""
     folder = Path(app.doctreedir).parent / "levlib_assets"
     folder.mkdir(parents=True, exist_ok=True)
     assets.write_assets(folder)
@@ -25,7 +28,8 @@ def add_explorer_assets(app, config):
 
 
 def finish_page(app, pagename, templatename, context, doctree):
-    """Load the explorers' script only where a page holds one, and drop every script that would call another host."""
+    """Load the explorers' script only where a page holds one, and drop every script that would call
+    another host."""
     if "lev-explorer" in context.get("body", ""):
         app.add_js_file("lev.js", defer="defer")
         app.add_css_file("lev.css")
@@ -39,13 +43,15 @@ def finish_page(app, pagename, templatename, context, doctree):
 
 
 def escape_docstring(app, what, name, obj, options, lines):
-    """Let docstrings stay plain text: outside code and doctests, |x| and * are mathematics, and `name` is code."""
+    """Let docstrings stay plain text: outside code and doctests, |x| and * are mathematics, and
+    `name` is code."""
     for number, line in enumerate(lines):
         if line.lstrip().startswith((">>>", "...")):
             return
         pieces = re.split(r"(`[^`]*`)", line)
         lines[number] = "".join(
-            f"`{piece}`" if piece.startswith("`") else re.sub(r"([|*\\])", r"\\\1", piece) for piece in pieces
+            f"`{piece}`" if piece.startswith("`") else re.sub(r"([|*\\])", r"\\\1", piece)
+            for piece in pieces
         )
 
 

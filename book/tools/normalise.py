@@ -1,6 +1,8 @@
-"""Strip and normalise notebooks, so that a diff shows what an author changed: python book/tools/normalise.py [--check].
+"""Strip and normalise notebooks, so that a diff shows what an author changed: python
+book/tools/normalise.py [--check].
 
-No outputs, no counts, a fixed kernel, stable cell ids; of a cell's metadata only the tags and the MyST-NB options stay.
+No outputs, no counts, a fixed kernel, stable cell ids; of a cell's metadata only the tags and the
+MyST-NB options stay.
 """
 
 import argparse
@@ -18,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def cell_ids(cells: list[dict], stem: str) -> list[str]:
-    """Return an id for each cell: its own where that is valid and not taken, else one from the name and position."""
+    """Return an id for each cell: its own where that is valid and not taken, else one from the name
+    and position."""
     ids, taken = [], {cell.get("id") for cell in cells}
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", stem)[:40]
     for position, cell in enumerate(cells):
@@ -47,8 +50,14 @@ def normalised(text: str, stem: str) -> str:
     """Return the notebook `text` in its one normal form; applying it twice changes nothing."""
     raw = json.loads(text)
     if raw.get("nbformat") != 4:
-        raise SystemExit(f"{stem}: expected a notebook of format 4, got {raw.get('nbformat')}; save it in JupyterLab")
-    cells = [normal_cell(cell, name) for cell, name in zip(raw["cells"], cell_ids(raw["cells"], stem), strict=True)]
+        raise SystemExit(
+            f"{stem}: expected a notebook of format 4, got {raw.get('nbformat')}; save it in "
+            "JupyterLab"
+        )
+    cells = [
+        normal_cell(cell, name)
+        for cell, name in zip(raw["cells"], cell_ids(raw["cells"], stem), strict=True)
+    ]
     metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     nbformat.validate(nbformat.from_dict(whole))
@@ -64,8 +73,12 @@ def write(path: Path, text: str) -> None:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; list what is not normal and exit 1")
-    parser.add_argument("paths", nargs="*", type=Path, help="notebooks (default: those of chapters/ and book/)")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; list what is not normal and exit 1"
+    )
+    parser.add_argument(
+        "paths", nargs="*", type=Path, help="notebooks (default: those of chapters/ and book/)"
+    )
     options = parser.parse_args(arguments)
     paths = options.paths or sorted([*ROOT.glob("chapters/*.ipynb"), *ROOT.glob("book/**/*.ipynb")])
     changed = []

@@ -1,9 +1,9 @@
 """Build the book from executed copies of its notebooks: python book/tools/stage.py [--strict].
 
-`_build/stage` holds a copy of the sources, in which each notebook is its executed copy. A notebook runs (by nbmake)
-only when its key changed: the hash of its source, of the results that it names, of levlib, of the installed packages
-and of this file. What succeeded is written down after each notebook, so an interrupted run goes on where it stopped.
-The pages are always built cold.
+`_build/stage` holds a copy of the sources, in which each notebook is its executed copy. A notebook
+runs (by nbmake) only when its key changed: the hash of its source, of the results that it names, of
+levlib, of the installed packages and of this file. What succeeded is written down after each
+notebook, so an interrupted run goes on where it stopped. The pages are always built cold.
 """
 
 import argparse
@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGE = ROOT / "_build" / "stage"
 HTML = STAGE / "_build" / "html"
 TIMEOUT = 300
-# threads spin for some microseconds, then sleep: small matrix products are fast on a quiet machine and on a busy one
+# threads spin for some microseconds, then sleep: small matrix products are fast on a quiet machine
+# and on a busy one
 ENVIRONMENT = {
     "LEVLIB_STATIC": "1",
     "GOMP_SPINCOUNT": "3000",
@@ -46,14 +47,23 @@ def digest(*parts: bytes | str) -> str:
 
 def digest_files(root: Path, paths: list[Path]) -> str:
     """Return one hash of the files' names and contents."""
-    return digest(*(part for path in sorted(paths) for part in (path.relative_to(root).as_posix(), path.read_bytes())))
+    return digest(
+        *(
+            part
+            for path in sorted(paths)
+            for part in (path.relative_to(root).as_posix(), path.read_bytes())
+        )
+    )
 
 
 @cache
 def platform_key() -> str:
-    """Return the hash of what every notebook depends on: levlib, this file, Python and the installed packages."""
+    """Return the hash of what every notebook depends on: levlib, this file, Python and the
+    installed packages."""
     packages = sorted(f"{package.name}=={package.version}" for package in distributions())
-    code = [path for pattern in ("*.py", "*.js", "*.css") for path in (ROOT / "levlib").rglob(pattern)]
+    code = [
+        path for pattern in ("*.py", "*.js", "*.css") for path in (ROOT / "levlib").rglob(pattern)
+    ]
     return digest(sys.version, *packages, digest_files(ROOT, code), Path(__file__).read_bytes())
 
 
@@ -100,9 +110,19 @@ class Manifest:
 
 def mirror(root: Path, stage: Path) -> None:
     """Copy the book's sources, other than notebooks, and remove what has no source any more."""
-    wanted = {path.relative_to(root) for folder in ("book", "chapters") for path in (root / folder).rglob("*")}
-    wanted = {path for path in wanted if (root / path).is_file() and path.parts[:2] != ("book", "tools")}
-    wanted = {path for path in wanted if "__pycache__" not in path.parts and ".ipynb_checkpoints" not in path.parts}
+    wanted = {
+        path.relative_to(root)
+        for folder in ("book", "chapters")
+        for path in (root / folder).rglob("*")
+    }
+    wanted = {
+        path for path in wanted if (root / path).is_file() and path.parts[:2] != ("book", "tools")
+    }
+    wanted = {
+        path
+        for path in wanted
+        if "__pycache__" not in path.parts and ".ipynb_checkpoints" not in path.parts
+    }
     for path in wanted:
         if path.suffix != ".ipynb":
             write(stage / path, (root / path).read_bytes())
@@ -118,13 +138,19 @@ def mirror(root: Path, stage: Path) -> None:
 
 
 def results_named(source: Path) -> list[Path]:
-    """Return the files of bench/results that a notebook names: it reads them as ../bench/results/<name>.json."""
+    """Return the files of experiments/results that a notebook names:
+    ../experiments/results/<name>.json."""
     text = source.read_text(encoding="utf-8")
-    return [path for path in sorted(source.parents[1].glob("bench/results/*.json")) if path.name in text]
+    return [
+        path
+        for path in sorted(source.parents[1].glob("experiments/results/*.json"))
+        if path.name in text
+    ]
 
 
 def execute(source: Path, target: Path) -> tuple[bool, str]:
-    """Run one notebook by nbmake and put the executed copy in place; return whether it passed, and what pytest said."""
+    """Run one notebook by nbmake and put the executed copy in place; return whether it passed, and
+    what pytest said."""
     # nbmake collects nothing under a folder named _build, so the copy runs in a temporary place
     with tempfile.TemporaryDirectory(prefix="levlib-") as place:
         copy = Path(place) / source.parent.name / source.name
@@ -132,7 +158,14 @@ def execute(source: Path, target: Path) -> tuple[bool, str]:
         shutil.copyfile(source, copy)
         for result in results_named(source):
             write(Path(place) / result.relative_to(source.parents[1]), result.read_bytes())
-        options = ["--nbmake", "--overwrite", f"--nbmake-timeout={TIMEOUT}", "-q", "-p", "no:cacheprovider"]
+        options = [
+            "--nbmake",
+            "--overwrite",
+            f"--nbmake-timeout={TIMEOUT}",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+        ]
         ran = subprocess.run(
             [sys.executable, "-m", "pytest", *options, f"--rootdir={place}", str(copy)],
             cwd=place,
@@ -148,14 +181,25 @@ def execute(source: Path, target: Path) -> tuple[bool, str]:
 
 
 def run_notebooks(root: Path, stage: Path, manifest: Manifest, run=execute) -> list[Path]:
-    """Run the notebooks whose key changed or whose copy is not what was recorded; return those that failed."""
+    """Run the notebooks whose key changed or whose copy is not what was recorded; return those that
+    failed."""
     failed, done = [], manifest.data["notebooks"]
     todo = notebooks(root)
-    manifest.data["notebooks"] = done = {name: done[name] for name in map(str, todo) if name in done}
+    manifest.data["notebooks"] = done = {
+        name: done[name] for name in map(str, todo) if name in done
+    }
     for path in todo:
-        key = digest(platform_key(), (root / path).read_bytes(), digest_files(root, results_named(root / path)))
+        key = digest(
+            platform_key(),
+            (root / path).read_bytes(),
+            digest_files(root, results_named(root / path)),
+        )
         target, record = stage / path, done.get(str(path), {})
-        if record.get("key") == key and target.is_file() and record.get("copy") == digest(target.read_bytes()):
+        if (
+            record.get("key") == key
+            and target.is_file()
+            and record.get("copy") == digest(target.read_bytes())
+        ):
             print(f"   {path}  unchanged ({record['seconds']:.1f} s when it ran)", flush=True)
             continue
         done.pop(str(path), None)
@@ -164,7 +208,11 @@ def run_notebooks(root: Path, stage: Path, manifest: Manifest, run=execute) -> l
         seconds = time.perf_counter() - start
         print(f"   {path}  {'passed' if passed else 'FAILED'} in {seconds:.1f} s", flush=True)
         if passed:
-            done[str(path)] = {"key": key, "seconds": round(seconds, 1), "copy": digest(target.read_bytes())}
+            done[str(path)] = {
+                "key": key,
+                "seconds": round(seconds, 1),
+                "copy": digest(target.read_bytes()),
+            }
             manifest.save()
         else:
             print(said, flush=True)
@@ -173,12 +221,23 @@ def run_notebooks(root: Path, stage: Path, manifest: Manifest, run=execute) -> l
 
 
 def build(stage: Path, manifest: Manifest, strict: bool) -> bool:
-    """Build the pages cold, unless the same sources were built as strictly; return whether all pages are there."""
-    sources = [path for path in stage.rglob("*") if path.is_file() and path.relative_to(stage).parts[0] != "_build"]
-    key = digest(platform_key(), digest_files(stage, [path for path in sources if path != manifest.path]))
+    """Build the pages cold, unless the same sources were built as strictly; return whether all
+    pages are there."""
+    sources = [
+        path
+        for path in stage.rglob("*")
+        if path.is_file() and path.relative_to(stage).parts[0] != "_build"
+    ]
+    key = digest(
+        platform_key(), digest_files(stage, [path for path in sources if path != manifest.path])
+    )
     pages = [stage / "_build" / "html" / f"{page}.html" for page in load_toc(stage)]
     record = manifest.data["book"]
-    if record.get("key") == key and record.get("strict", False) >= strict and all(page.is_file() for page in pages):
+    if (
+        record.get("key") == key
+        and record.get("strict", False) >= strict
+        and all(page.is_file() for page in pages)
+    ):
         print("   pages  unchanged", flush=True)
         return True
     manifest.data["book"] = {}
@@ -187,12 +246,17 @@ def build(stage: Path, manifest: Manifest, strict: bool) -> bool:
     start = time.perf_counter()
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", ".", "-q", "-n", "--keep-going", *["-W"] * strict]
-    built = subprocess.run(command, cwd=stage, env=os.environ | ENVIRONMENT, stdin=subprocess.DEVNULL)
+    built = subprocess.run(
+        command, cwd=stage, env=os.environ | ENVIRONMENT, stdin=subprocess.DEVNULL
+    )
     missing = [page for page in pages if not page.is_file()]
     for page in missing:
         print(f"   missing page: {page.relative_to(stage)}")
     if built.returncode or missing:
-        print(f"   pages  FAILED (jupyter-book returned {built.returncode}, {len(missing)} pages missing)")
+        print(
+            f"   pages  FAILED (jupyter-book returned {built.returncode}, {len(missing)} pages "
+            "missing)"
+        )
         return False
     print(f"   pages  {len(pages)} built in {time.perf_counter() - start:.1f} s", flush=True)
     manifest.data["book"] = {"key": key, "strict": strict}

@@ -1,4 +1,5 @@
-"""The seconds of scikit-ntk's kernel matrix (depth 1, no bias), in the peers' own environment: peer_ntk.py N D."""
+"""The seconds of scikit-ntk's kernel matrix (depth 1, no bias), in the peers' own environment:
+peer_ntk.py N D."""
 
 import statistics
 import sys

@@ -1,4 +1,5 @@
-"""The script and styles of the explorers: Vega from the vl-convert wheel and our glue; no Node, no network."""
+"""The script and styles of the explorers: Vega from the vl-convert wheel and our glue; no Node, no
+network."""
 
 import hashlib
 import os
@@ -23,11 +24,13 @@ def css() -> str:
 def bundle() -> str:
     """Return Vega and `lev.js` as one script, made once and kept in the user's cache folder.
 
-    Cost: a second for the first call after an installation, then one read of 0.6 MB. Where the cache cannot be
-    written, the script is made for each process.
+    Cost: a second for the first call after an installation, then one read of 0.6 MB. Where the
+    cache cannot be written, the script is made for each process.
     """
     glue = (HERE / "lev.js").read_text(encoding="utf-8")
-    key = hashlib.sha256("\0".join([vl_convert.__version__, vl_convert.get_vega_version(), glue]).encode()).hexdigest()
+    key = hashlib.sha256(
+        "\0".join([vl_convert.__version__, vl_convert.get_vega_version(), glue]).encode()
+    ).hexdigest()
     cached = _cache_folder() / f"lev-{key[:16]}.js"
     try:
         return cached.read_text(encoding="utf-8")
@@ -56,7 +59,8 @@ def module_script() -> str:
 
 
 def write_assets(folder: Path) -> None:
-    """Write `lev.js` and `lev.css` into a folder, for a page that loads them; files that are up to date are left."""
+    """Write `lev.js` and `lev.css` into a folder, for a page that loads them; files that are up to
+    date are left."""
     for name, text in (("lev.js", classic_script()), ("lev.css", css())):
         path = Path(folder) / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

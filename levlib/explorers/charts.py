@@ -1,4 +1,5 @@
-"""Altair panels compiled to Vega with the book's colours, and their still pictures; no browser is needed."""
+"""Altair panels compiled to Vega with the book's colours, and their still pictures; no browser is
+needed."""
 
 from __future__ import annotations
 
@@ -9,37 +10,71 @@ from html import escape
 
 import vl_convert
 
-from levlib.controls import as_rows, number
+from levlib.explorers.controls import as_rows, number
 
-# light enough for a dark page, dark enough for a white one (contrast 3:1 on both), and apart for colour-blind eyes
-COLOURS = {"leverage": "#3b82c4", "plain": "#d9722b", "exact": "#8f6bbf", "truth": "#7d8590", "data": "#7d8590"}
+# light enough for a dark page, dark enough for a white one (contrast 3:1 on both), and apart for
+# colour-blind eyes
+COLOURS = {
+    "leverage": "#3b82c4",
+    "plain": "#d9722b",
+    "exact": "#8f6bbf",
+    "truth": "#7d8590",
+    "data": "#7d8590",
+}
 FONT = "system-ui, 'DejaVu Sans', sans-serif"
-QUIET = {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 11, "titleFontSize": 12}
+QUIET = {
+    "labelColor": "currentColor",
+    "titleColor": "currentColor",
+    "labelFontSize": 11,
+    "titleFontSize": 12,
+}
 THEME = {
     "background": None,
     "aria": False,
     "font": FONT,
     "view": {"stroke": None},
     "axis": QUIET
-    | {"domainColor": "#888", "tickColor": "#888", "gridColor": "#888", "gridOpacity": 0.2, "titleFontWeight": 500},
+    | {
+        "domainColor": "#888",
+        "tickColor": "#888",
+        "gridColor": "#888",
+        "gridOpacity": 0.2,
+        "titleFontWeight": 500,
+    },
     "legend": QUIET | {"orient": "top", "title": None, "symbolStrokeWidth": 3, "offset": 4},
-    "range": {"category": [*dict.fromkeys(COLOURS.values()), "#1b9e77", "#b8860b"], "ramp": {"scheme": "viridis"}},
+    "range": {
+        "category": [*dict.fromkeys(COLOURS.values()), "#1b9e77", "#b8860b"],
+        "ramp": {"scheme": "viridis"},
+    },
     "line": {"strokeWidth": 2},
     "point": {"filled": True, "size": 28},
-}  # fmt: skip
+}
 WIDTH, GAP, HEAD = 360, 24, 46
 
 
 def compile_panel(panel, columns: dict[str, list[str]]) -> dict:
-    """Return a panel as Vega, and the tables that it reads; ValueError where it asks for what `fn` does not give."""
+    """Return a panel as Vega, and the tables that it reads; ValueError where it asks for what `fn`
+    does not give."""
     chart = panel.chart.to_dict()
     if {"hconcat", "vconcat", "concat", "facet", "repeat"} & chart.keys():
-        raise ValueError("a panel is one picture: give each part of a concatenated or faceted chart a panel of its own")
+        raise ValueError(
+            "a panel is one picture: give each part of a concatenated or faceted chart a panel of "
+            "its own"
+        )
     tables = sorted(set(_find(chart, "name", inside="data")))
-    if "datasets" in chart or _find(chart, "values", inside="data") or _find(chart, "url", inside="data") or not tables:
+    if (
+        "datasets" in chart
+        or _find(chart, "values", inside="data")
+        or _find(chart, "url", inside="data")
+        or not tables
+    ):
         raise ValueError('charts must name their data: alt.Chart(alt.NamedData("curve"))')
     unknown = set(tables) - columns.keys()
-    made = {name for given in _find(chart, "as") for name in ([given] if isinstance(given, str) else given)}
+    made = {
+        name
+        for given in _find(chart, "as")
+        for name in ([given] if isinstance(given, str) else given)
+    }
     fields = {name for name in _find(chart, "field") if isinstance(name, str)} - made
     missing = fields - {column for table in tables if table in columns for column in columns[table]}
     if unknown or missing:
@@ -52,43 +87,63 @@ def compile_panel(panel, columns: dict[str, list[str]]) -> dict:
     chart["config"] = THEME
     vega = vl_convert.vegalite_to_vega(chart)
     return {
-        "title": panel.title, "alt": panel.alt or panel.title, "wide": panel.wide, "renderer": panel.renderer,
-        "tables": tables, "vega": vega,
-    }  # fmt: skip
+        "title": panel.title,
+        "alt": panel.alt or panel.title,
+        "wide": panel.wide,
+        "renderer": panel.renderer,
+        "tables": tables,
+        "vega": vega,
+    }
 
 
 def still(explorer, kind: str, index) -> bytes | str:
-    """Return all panels side by side, under a line that says the sliders' values, as "svg" text or "png" bytes."""
+    """Return all panels side by side, under a line that says the sliders' values, as "svg" text or
+    "png" bytes."""
     _register_fonts()
     values, rows = explorer.values(index), as_rows(explorer.at(index))
-    said = "   ".join(f"{slider.symbol} = {number(values[slider.name])}" for slider in explorer.sliders)
+    said = "   ".join(
+        f"{slider.symbol} = {number(values[slider.name])}" for slider in explorer.sliders
+    )
     parts, x, height = [_text(said, GAP, 20)], GAP, 0
     for drawn in explorer.spec()["panels"]:
-        picture = vl_convert.vega_to_svg(_with_data(drawn["vega"], rows)).replace("currentColor", "#333")
-        width, tall = (float(size) for size in re.search(r'width="([\d.]+)" height="([\d.]+)"', picture).groups())
-        parts += [_text(drawn["title"], x, HEAD - 6), picture.replace("<svg", f'<svg x="{x}" y="{HEAD}"', 1)]
+        picture = vl_convert.vega_to_svg(_with_data(drawn["vega"], rows)).replace(
+            "currentColor", "#333"
+        )
+        width, tall = (
+            float(size)
+            for size in re.search(r'width="([\d.]+)" height="([\d.]+)"', picture).groups()
+        )
+        parts += [
+            _text(drawn["title"], x, HEAD - 6),
+            picture.replace("<svg", f'<svg x="{x}" y="{HEAD}"', 1),
+        ]
         x, height = x + width + GAP, max(height, tall)
     size = f"{x:g}", f"{HEAD + height + GAP / 2:g}"
-    opening = '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}">'.format(*size)
+    opening = '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}">'.format(
+        *size
+    )
     svg = opening + '<rect width="100%" height="100%" fill="#fff"/>' + "".join(parts) + "</svg>"
     return svg if kind == "svg" else vl_convert.svg_to_png(svg, scale=1.5)
 
 
 def still_image(explorer, alt: str) -> str:
-    """Return the still picture at the start as an HTML image, for pages that are printed or have no script."""
+    """Return the still picture at the start as an HTML image, for pages that are printed or have no
+    script."""
     svg = base64.b64encode(still(explorer, "svg", explorer.start).encode()).decode()
     return f'<img class="lev-still" alt="{alt}" src="data:image/svg+xml;base64,{svg}">'
 
 
 def _with_data(vega: dict, rows: dict[str, list[dict]]) -> dict:
     filled = [
-        source | {"values": rows[source["name"]]} if source["name"] in rows else source for source in vega["data"]
+        source | {"values": rows[source["name"]]} if source["name"] in rows else source
+        for source in vega["data"]
     ]
     return vega | {"data": filled}
 
 
 def _find(node, key: str, inside: str | None = None, here: str | None = None) -> list:
-    """Return every value of `key` in a nested specification, those below a key `inside` alone where it is given."""
+    """Return every value of `key` in a nested specification, those below a key `inside` alone where
+    it is given."""
     found = []
     if isinstance(node, dict):
         for name, value in node.items():
@@ -102,7 +157,9 @@ def _find(node, key: str, inside: str | None = None, here: str | None = None) ->
 
 
 def _text(text: str, x: float, y: float) -> str:
-    return f'<text x="{x:g}" y="{y:g}" font-size="13" font-family="DejaVu Sans">{escape(text)}</text>'
+    return (
+        f'<text x="{x:g}" y="{y:g}" font-size="13" font-family="DejaVu Sans">{escape(text)}</text>'
+    )
 
 
 @cache

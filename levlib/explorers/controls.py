@@ -1,16 +1,24 @@
-"""What an explorer is made of: its sliders, its tables of numbers, its panels; and the check of what `fn` returns."""
+"""What an explorer is made of: its sliders, its tables of numbers, its panels; and the check of
+what `fn` returns."""
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from levlib.door import as_count
-
-SYMBOLS = {"lam": "λ", "kappa": "κ", "delta": "δ", "epsilon": "ε", "eta": "η", "sigma": "σ", "theta": "θ"}
+SYMBOLS = {
+    "lam": "λ",
+    "kappa": "κ",
+    "delta": "δ",
+    "epsilon": "ε",
+    "eta": "η",
+    "sigma": "σ",
+    "theta": "θ",
+}
 
 
 def number(value: float) -> str:
@@ -31,9 +39,10 @@ def number(value: float) -> str:
 class Slider:
     """A slider over the values that one argument of an explorer's function may take.
 
-    `values` are numbers in slider order, `start` one of them (the middle if not given), `label` says what they are;
-    `symbol` is the paper's (λ for "lam"). `Slider.log` and `Slider.integers` space them evenly in the logarithm. Raises
-    ValueError for fewer than two values, repeated or non-finite ones, or a start that is not among them.
+    `values` are numbers in slider order, `start` one of them (the middle if not given), `label`
+    says what they are; `symbol` is the paper's (λ for "lam"). `Slider.log` and `Slider.integers`
+    space them evenly in the logarithm. Raises ValueError for fewer than two values, repeated or
+    non-finite ones, or a start that is not among them.
 
     >>> import levlib as lv
     >>> lv.Slider.log("lam", 1e-3, 1.0, 4, start=0.1).values
@@ -42,45 +51,72 @@ class Slider:
     [16, 32, 64, 128]
     """
 
-    def __init__(self, name: str, values: Sequence[float], *, start=None, label: str = "", symbol: str | None = None):
+    def __init__(
+        self,
+        name: str,
+        values: Sequence[float],
+        *,
+        start=None,
+        label: str = "",
+        symbol: str | None = None,
+    ):
         if not name.isidentifier():
             raise ValueError(f"name must be the name of an argument of fn, got {name!r}")
         self.name, self.values, self.label = name, list(values), label
         self.symbol = SYMBOLS.get(name, name) if symbol is None else symbol
-        if len(self.values) < 2 or len(set(self.values)) < len(self.values) or not np.isfinite(self.values).all():
-            raise ValueError(f"values of {name} must be at least two different finite numbers, got {self.values[:5]}")
+        if (
+            len(self.values) < 2
+            or len(set(self.values)) < len(self.values)
+            or not np.isfinite(self.values).all()
+        ):
+            raise ValueError(
+                f"values of {name} must be at least two different finite numbers, got "
+                f"{self.values[:5]}"
+            )
         if start is not None and start not in self.values:
-            raise ValueError(f"start of {name} must be one of its values {self.values}, got {start}")
+            raise ValueError(
+                f"start of {name} must be one of its values {self.values}, got {start}"
+            )
         self.start = len(self.values) // 2 if start is None else self.values.index(start)
 
     @classmethod
     def log(cls, name: str, low: float, high: float, count: int, **options) -> Slider:
-        """Return a slider over `count` values from low to high > low > 0, evenly spaced in the logarithm."""
+        """Return a slider over `count` values from low to high > low > 0, evenly spaced in the
+        logarithm."""
         if not 0 < low < high < math.inf:
             raise ValueError(f"a logarithmic slider needs 0 < low < high, got {low} and {high}")
-        values = np.geomspace(low, high, as_count(count, "count", least=2))
+        values = np.geomspace(low, high, _at_least_two(count))
         return cls(name, [float(f"{value:.3g}") for value in values], **options)
 
     @classmethod
     def integers(cls, name: str, low: int, high: int, count: int, **options) -> Slider:
-        """Return a slider over at most `count` different integers from low to high, evenly spaced in the logarithm."""
+        """Return a slider over at most `count` different integers from low to high, evenly spaced
+        in the logarithm."""
         if not 0 < low < high < math.inf:
             raise ValueError(f"a slider of integers needs 0 < low < high, got {low} and {high}")
-        values = np.rint(np.geomspace(low, high, as_count(count, "count", least=2)))
+        values = np.rint(np.geomspace(low, high, _at_least_two(count)))
         return cls(name, sorted({int(value) for value in values}), **options)
 
     def spec(self) -> dict:
         """Return what `lev.js` needs of a slider."""
         labels = [number(value) for value in self.values]
-        return {"name": self.name, "symbol": self.symbol, "label": self.label, "start": self.start, "labels": labels}
+        return {
+            "name": self.name,
+            "symbol": self.symbol,
+            "label": self.label,
+            "start": self.start,
+            "labels": labels,
+        }
 
 
 @dataclass(frozen=True)
 class Table:
-    """How one table of an explorer is packed: the sliders that it depends on, and bits for each number.
+    """How one table of an explorer is packed: the sliders that it depends on, and bits for each
+    number.
 
-    `on` names sliders; a page holds the table once for each of their positions, so a table that ignores a slider
-    should say so. `bits` is 2 to 15 (12 suit curves, 7 heatmaps) or 32 for float32. Raises ValueError for other bits.
+    `on` names sliders; a page holds the table once for each of their positions, so a table that
+    ignores a slider should say so. `bits` is 2 to 15 (12 suit curves, 7 heatmaps) or 32 for
+    float32. Raises ValueError for other bits.
 
     >>> import levlib as lv
     >>> lv.Table("spectrum", on=("lam",)).bits
@@ -98,10 +134,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of an explorer: an Altair chart whose data are named tables, `alt.Chart(alt.NamedData("curve"))`.
+    """One picture of an explorer: an Altair chart whose data are named tables,
+    `alt.Chart(alt.NamedData("curve"))`.
 
-    `title` stands above it, `alt` describes it to those who do not see it; `height` is in pixels, the width follows
-    the page; a `wide` panel takes a row of its own. A panel with many marks draws faster with renderer="hybrid".
+    `title` stands above it, `alt` describes it to those who do not see it; `height` is in pixels,
+    the width follows the page; a `wide` panel takes a row of its own. A panel with many marks draws
+    faster with renderer="hybrid".
 
     >>> import altair as alt
     >>> import levlib as lv
@@ -119,12 +157,15 @@ class Panel:
 
 
 def as_table(name: str, table) -> dict[str, np.ndarray]:
-    """Return a table of `fn` as finite 1-D arrays of one length, a scalar as one row; or raise ValueError."""
+    """Return a table of `fn` as finite 1-D arrays of one length, a scalar as one row; or raise
+    ValueError."""
     columns = table if isinstance(table, Mapping) else {"value": [table]}
     arrays = {column: _as_column(f"{name}.{column}", values) for column, values in columns.items()}
     lengths = {column: len(values) for column, values in arrays.items()}
     if not lengths or len(set(lengths.values())) > 1 or 0 in lengths.values():
-        raise ValueError(f"columns of table {name} must be equally long and not empty, got {lengths}")
+        raise ValueError(
+            f"columns of table {name} must be equally long and not empty, got {lengths}"
+        )
     return arrays
 
 
@@ -134,7 +175,10 @@ def as_rows(tables: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, list[di
     >>> as_rows({"curve": {"x": np.array([0.0, 1.0]), "y": np.array([2.0, 3.0])}})
     {'curve': [{'x': 0.0, 'y': 2.0}, {'x': 1.0, 'y': 3.0}]}
     """
-    columns = {name: {column: values.tolist() for column, values in table.items()} for name, table in tables.items()}
+    columns = {
+        name: {column: values.tolist() for column, values in table.items()}
+        for name, table in tables.items()
+    }
     return {
         name: [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
         for name, table in columns.items()
@@ -151,3 +195,9 @@ def _as_column(name: str, values) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError(f"{name} holds NaN or infinity")
     return values
+
+
+def _at_least_two(count) -> int:
+    if operator.index(count) < 2:
+        raise ValueError(f"count must be at least 2, got {count}")
+    return operator.index(count)

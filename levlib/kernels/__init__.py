@@ -1,10 +1,19 @@
-"""Every kernel of levlib: `base` holds Eq. 3, `fourier` the stationary kernels, `arccosine` those of ReLU units."""
+"""Every kernel of levlib: `base` holds Eq. 3, `fourier` the stationary kernels, `arccosine` those
+of ReLU units."""
 
-from levlib.arccosine import NTK, ArcCosine, deep_ntk
-from levlib.base import EstimatedKernel, Kernel, as_kernel
-from levlib.fourier import Fourier, Gaussian, Laplacian, Matern
+from levlib.kernels.base import EstimatedKernel, Kernel, as_kernel
+from levlib.kernels.fourier import Fourier, Gaussian, Laplacian, Matern
+from levlib.kernels.relu import NTK, ArcCosine, deep_ntk
 
 __all__ = [
-    "NTK", "ArcCosine", "EstimatedKernel", "Fourier", "Gaussian", "Kernel", "Laplacian", "Matern", "as_kernel",
+    "NTK",
+    "ArcCosine",
+    "EstimatedKernel",
+    "Fourier",
+    "Gaussian",
+    "Kernel",
+    "Laplacian",
+    "Matern",
+    "as_kernel",
     "deep_ntk",
-]  # fmt: skip
+]

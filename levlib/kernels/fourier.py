@@ -1,4 +1,5 @@
-"""Stationary kernels by their frequencies (Remark 3.4): Gaussian, Laplacian (Cauchy) and Matern (Student)."""
+"""Stationary kernels by their frequencies (Remark 3.4): Gaussian, Laplacian (Cauchy) and Matern
+(Student)."""
 
 import math
 from abc import abstractmethod
@@ -7,15 +8,17 @@ import scipy.special
 import torch
 from torch import Tensor
 
-from levlib.base import Kernel, normal, normal_log_prob
-from levlib.door import as_count, as_generator, as_points, as_positive, as_scale
-from levlib.gram import as_pair, by_rows, distances
+from levlib.checks import as_count, as_generator, as_points, as_positive, as_scale
+from levlib.kernels.base import Kernel, normal, normal_log_prob
+from levlib.kernels.gram import as_pair, by_rows, distances
 
 
 class Fourier(Kernel):
-    """A kernel of (x - z) / l whose weights are frequencies w = v / (2 pi l), v from the spectral density at l = 1.
+    """A kernel of (x - z) / l whose weights are frequencies w = v / (2 pi l), v from the spectral
+    density at l = 1.
 
-    A subclass gives that density (`_unit_sample`, `_unit_log_prob`) and the kernel at l = 1 (`_unit_gram`).
+    A subclass gives that density (`_unit_sample`, `_unit_log_prob`) and the kernel at l = 1
+    (`_unit_gram`).
     """
 
     def __init__(self, lengthscale: float, form: str = "pair"):
@@ -50,7 +53,9 @@ class Fourier(Kernel):
         V = self._unit_sample(m, d, generator)
         W = (torch.as_tensor(self.frequency_scale, dtype=V.dtype, device=V.device) * V).to(dtype)
         if not torch.isfinite(W).all():
-            raise ValueError(f"the frequencies of {self!r} overflow in {dtype}; use float64, or rescale the data")
+            raise ValueError(
+                f"the frequencies of {self!r} overflow in {dtype}; use float64, or rescale the data"
+            )
         return W
 
     def log_prob(self, W) -> Tensor:
@@ -64,21 +69,25 @@ class Fourier(Kernel):
         return by_rows(self._unit_gram, x, x if Z is X else self._unit_points(Z, "Z"))
 
     def _unit_points(self, X: Tensor, name: str) -> Tensor:
-        return as_points(X / torch.as_tensor(self.lengthscale, dtype=X.dtype, device=X.device), f"{name} / lengthscale")
+        return as_points(
+            X / torch.as_tensor(self.lengthscale, dtype=X.dtype, device=X.device),
+            f"{name} / lengthscale",
+        )
 
     def __repr__(self):
         return f"{type(self).__name__}({self.lengthscale:g}, form={self.form!r})"
 
 
 class Gaussian(Fourier):
-    """The Gaussian kernel exp(-|x - z|^2 / (2 l^2)), whose weights are frequencies w ~ N(0, I / (2 pi l)^2) (Remark
-    3.4).
+    """The Gaussian kernel exp(-|x - z|^2 / (2 l^2)), whose weights are frequencies w ~ N(0, I / (2
+    pi l)^2) (Remark 3.4).
 
-    `lengthscale` is l > 0, in the units of the data; a torch scalar that requires a gradient gets it through `gram`,
-    `sample` and `log_prob` (first derivatives only). `form` is "pair" for the real features (cos 2 pi w.x, sin 2 pi
-    w.x), d2 = 2, or "complex" for exp(-2 pi i w.x), d2 = 1; both have the same ridge leverage. Gradients in X are right
-    everywhere. Raises ValueError for another form or a length scale that is not positive. Cost of `gram`: n k d; of
-    `features`: n m d. Source: Rahimi and Recht 2008; Avron et al. 2017 for the 2 pi in the exponent.
+    `lengthscale` is l > 0, in the units of the data; a torch scalar that requires a gradient gets
+    it through `gram`, `sample` and `log_prob` (first derivatives only). `form` is "pair" for the
+    real features (cos 2 pi w.x, sin 2 pi w.x), d2 = 2, or "complex" for exp(-2 pi i w.x), d2 = 1;
+    both have the same ridge leverage. Gradients in X are right everywhere. Raises ValueError for
+    another form or a length scale that is not positive. Cost of `gram`: n k d; of `features`: n m
+    d. Source: Rahimi and Recht 2008; Avron et al. 2017 for the 2 pi in the exponent.
 
     >>> import levlib as lv
     >>> lv.Gaussian(0.5).gram([[0.0], [0.5]])[0, 1]      # exp(-1/2)
@@ -96,13 +105,13 @@ class Gaussian(Fourier):
 
 
 class Laplacian(Fourier):
-    """The Laplacian kernel exp(-|x - z|_1 / l), whose weights have independent Cauchy coordinates of scale 1 / (2 pi l)
-    (Remark 3.4).
+    """The Laplacian kernel exp(-|x - z|_1 / l), whose weights have independent Cauchy coordinates
+    of scale 1 / (2 pi l) (Remark 3.4).
 
-    It is the product of exp(-|x_k - z_k| / l) over the coordinates: |.|_1 is the sum of absolute values. (The kernel
-    exp(-|x - z|_2 / l) is Matern(1/2, l).) Arguments, errors, cost and gradients in l are those of `Gaussian`. The
-    kernel has a kink where two points agree in a coordinate: its gradient in X there is returned as 0.
-    Source: Rahimi and Recht 2008, Figure 1.
+    It is the product of exp(-|x_k - z_k| / l) over the coordinates: |.|_1 is the sum of absolute
+    values. (The kernel exp(-|x - z|_2 / l) is Matern(1/2, l).) Arguments, errors, cost and
+    gradients in l are those of `Gaussian`. The kernel has a kink where two points agree in a
+    coordinate: its gradient in X there is returned as 0. Source: Rahimi and Recht 2008, Figure 1.
 
     >>> import levlib as lv
     >>> lv.Laplacian(2.0).gram([[0.0, 0.0], [1.0, 1.0]])[0, 1]      # exp(-2/2)
@@ -121,16 +130,18 @@ class Laplacian(Fourier):
 
 
 class Matern(Fourier):
-    """The Matern kernel 2^(1 - nu) / Gamma(nu) s^nu K_nu(s) with s = sqrt(2 nu) |x - z| / l, whose weights are
-    multivariate Student-t with 2 nu degrees of freedom and scale 1 / (2 pi l) (Remark 3.4).
+    """The Matern kernel 2^(1 - nu) / Gamma(nu) s^nu K_nu(s) with s = sqrt(2 nu) |x - z| / l, whose
+    weights are multivariate Student-t with 2 nu degrees of freedom and scale 1 / (2 pi l) (Remark
+    3.4).
 
-    `nu` in (0, 1000] is the smoothness, a number; nu = 1/2 is exp(-|x - z| / l), and beyond 1000 the kernel is Gaussian
-    (l) to three digits. Half-integers are elementary functions; any other nu takes the Bessel function K from SciPy, on
-    the CPU and in float64, with its exact derivative. The other arguments and errors are those of `Gaussian`. Gradients
-    in l are right for every nu. Gradients in X are right except where two points coincide: there they are returned as
-    0, which is right for nu > 1/2. Frequencies beyond 1e15 of their scale, which a float64 phase cannot resolve, are
-    cut off. Cost of `gram`: n k (d + nu), 10 to 100 times that with the Bessel function; of `features`: n m d.
-    Source: Rasmussen and Williams 2006, Section 4.2.
+    `nu` in (0, 1000] is the smoothness, a number; nu = 1/2 is exp(-|x - z| / l), and beyond 1000
+    the kernel is Gaussian (l) to three digits. Half-integers are elementary functions; any other nu
+    takes the Bessel function K from SciPy, on the CPU and in float64, with its exact derivative.
+    The other arguments and errors are those of `Gaussian`. Gradients in l are right for every nu.
+    Gradients in X are right except where two points coincide: there they are returned as 0, which
+    is right for nu > 1/2. Frequencies beyond 1e15 of their scale, which a float64 phase cannot
+    resolve, are cut off. Cost of `gram`: n k (d + nu), 10 to 100 times that with the Bessel
+    function; of `features`: n m d. Source: Rasmussen and Williams 2006, Section 4.2.
 
     >>> import levlib as lv
     >>> lv.Matern(0.5, 2.0).gram([[0.0], [2.0]])[0, 1]      # exp(-1)
@@ -142,8 +153,10 @@ class Matern(Fourier):
         self.nu = as_positive(nu, "nu", at_most=1000)
 
     def _unit_sample(self, m, d, generator) -> Tensor:
-        # In an even dimension D, 1 / (1 + |v|^2 / 2 nu) ~ Beta(nu, D / 2) is a product of D / 2 powers of uniforms
-        # (Bailey's polar method, 1994, is D = 2); leaving out one coordinate of a Student-t vector is Student-t again.
+        # In an even dimension D, 1 / (1 + |v|^2 / 2 nu) ~ Beta(nu, D / 2) is a product of D / 2
+        # powers of uniforms
+        # (Bailey's polar method, 1994, is D = 2); leaving out one coordinate of a Student-t vector
+        # is Student-t again.
         pairs = (d + 1) // 2
         U = torch.rand(m, pairs, generator=generator, device=generator.device, dtype=torch.float64)
         powers = self.nu + torch.arange(pairs, device=U.device, dtype=U.dtype)
@@ -166,7 +179,8 @@ class Matern(Fourier):
 
 
 def _matern(s: Tensor, nu: float) -> Tensor:
-    """2^(1 - nu) / Gamma(nu) s^nu K_nu(s): an order in (0, 1], the one above, then K's stable recurrence upwards."""
+    """2^(1 - nu) / Gamma(nu) s^nu K_nu(s): an order in (0, 1], the one above, then K's stable
+    recurrence upwards."""
     steps = math.ceil(nu) - 1
     order = nu - steps
     if order == 0.5:
@@ -182,7 +196,8 @@ def _matern(s: Tensor, nu: float) -> Tensor:
 
 
 class _Bessel(torch.autograd.Function):
-    """s^order K_order(s) for order >= 0, whose derivative is -s^order K_(order - 1)(s), and K is even in its order."""
+    """s^order K_order(s) for order >= 0, whose derivative is -s^order K_(order - 1)(s), and K is
+    even in its order."""
 
     @staticmethod
     def forward(ctx, s, order):

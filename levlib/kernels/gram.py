@@ -1,14 +1,16 @@
-"""How Gram matrices are filled: pairs checked at the door, blocks of rows, distances and angles that do not cancel."""
+"""How Gram matrices are filled: pairs checked at the door, blocks of rows, distances and angles
+that do not cancel."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from levlib.door import as_points
+from levlib.checks import as_points
 from levlib.linalg import blocks
 
-# a block and its temporaries stay in cache: larger blocks are slower, as each temporary is then paged in anew
+# a block and its temporaries stay in cache: larger blocks are slower, as each temporary is then
+# paged in anew
 BLOCK_BYTES = 2**23
 
 
@@ -19,10 +21,12 @@ def as_pair(X, Z) -> tuple[Tensor, Tensor]:
 
 
 def by_rows(rule: Callable[[Tensor, Tensor], Tensor], X: Tensor, Z: Tensor) -> Tensor:
-    """Return rule(X, Z), shape (n, k), computed a block of rows at a time, and half of it where Z is X.
+    """Return rule(X, Z), shape (n, k), computed a block of rows at a time, and half of it where Z
+    is X.
 
-    The rule must act on each pair of rows alone, and be symmetric where Z is X. Where autograd records, the rule is
-    called once on the whole: its temporaries are kept for the backward pass anyway.
+    The rule must act on each pair of rows alone, and be symmetric where Z is X. Where autograd
+    records, the rule is called once on the whole: its temporaries are kept for the backward pass
+    anyway.
     """
     if rule(X[:1], Z[:1]).requires_grad:
         return rule(X, Z)
@@ -38,8 +42,9 @@ def by_rows(rule: Callable[[Tensor, Tensor], Tensor], X: Tensor, Z: Tensor) -> T
 def distances(X: Tensor, Z: Tensor) -> Tensor:
     """Return |x_i - z_j|, shape (n, k), each to about 20 roundings however close the points.
 
-    |x|^2 + |z|^2 - 2 x.z costs one matrix product, and cancels for close pairs: those are found again from their
-    differences. Where they are many, or where autograd records, all are: n k d without a matrix product.
+    |x|^2 + |z|^2 - 2 x.z costs one matrix product, and cancels for close pairs: those are found
+    again from their differences. Where they are many, or where autograd records, all are: n k d
+    without a matrix product.
     """
     if not _recorded(X, Z):
         squares = X.square().sum(1)[:, None] + Z.square().sum(1)
@@ -53,11 +58,12 @@ def distances(X: Tensor, Z: Tensor) -> Tensor:
 
 
 def angles(X: Tensor, Z: Tensor) -> Tensor:
-    """Return the angles between rows of length one, shape (n, k), radians, relatively accurate at 0 and at pi.
+    """Return the angles between rows of length one, shape (n, k), radians, relatively accurate at 0
+    and at pi.
 
-    One matrix product gives the cosines; arccos would lose every angle under 1e-7, so the pairs that are close to
-    parallel go by 2 atan2(|x - z|, |x + z|). Where they are many, or where autograd records, all do. A row of zeros
-    is at pi / 2 from any other row.
+    One matrix product gives the cosines; arccos would lose every angle under 1e-7, so the pairs
+    that are close to parallel go by 2 atan2(|x - z|, |x + z|). Where they are many, or where
+    autograd records, all do. A row of zeros is at pi / 2 from any other row.
     """
     if not _recorded(X, Z):
         cosine = X @ Z.T
@@ -78,5 +84,6 @@ def _recorded(*tensors: Tensor) -> bool:
 
 
 def _few(pairs: Tensor, X: Tensor, block: Tensor) -> bool:
-    # gathering a pair of rows costs about eight times what cdist does for it, and must hold no more than a block may
+    # gathering a pair of rows costs about eight times what cdist does for it, and must hold no more
+    # than a block may
     return 8 * len(pairs) <= block.numel() and len(pairs) * X[0].nbytes <= BLOCK_BYTES

@@ -1,4 +1,5 @@
-"""Three ways to compute tr[Phi(w)^T (K + lam I)^{-1} Phi(w)] (Def. 3.1): by triangles, by half spaces, by Woodbury."""
+"""Three ways to compute tr[Phi(w)^T (K + lam I)^{-1} Phi(w)] (Def. 3.1): by triangles, by half
+spaces, by Woodbury."""
 
 from functools import cached_property
 
@@ -13,18 +14,21 @@ BLOCK_BYTES = 2**26
 
 
 def real_features(kernel: Kernel, X: Tensor, W: Tensor) -> Tensor:
-    """Return the features as real numbers, (n, m, width): a complex one is its real and its imaginary part."""
+    """Return the features as real numbers, (n, m, width): a complex one is its real and its
+    imaginary part."""
     features = kernel.features(X, W)
     return torch.view_as_real(features).flatten(2) if features.is_complex() else features
 
 
 def half_space_order(kernel: Kernel) -> int | None:
-    """Return k where phi depends on w through max(w.x, 0)^k, the step for k = 0; None for another kernel."""
+    """Return k where phi depends on w through max(w.x, 0)^k, the step for k = 0; None for another
+    kernel."""
     return 0 if isinstance(kernel, NTK) else kernel.order if isinstance(kernel, ArcCosine) else None
 
 
 class Triangular:
-    """The ratio of any kernel, |L^{-1} Phi(w)|^2 with L L^T = K + lam I: n^2 d2 / 2 multiply-adds for each w."""
+    """The ratio of any kernel, |L^{-1} Phi(w)|^2 with L L^T = K + lam I: n^2 d2 / 2 multiply-adds
+    for each w."""
 
     def __init__(self, kernel: Kernel, X: Tensor, factor: Tensor):
         self.kernel, self.X, self.factor = kernel, X, factor.to(X.dtype)
@@ -41,15 +45,19 @@ class Triangular:
     def _block(self, W: Tensor) -> Tensor:
         features = real_features(self.kernel, self.X, W)
         n, m, width = features.shape
-        solved = torch.linalg.solve_triangular(self.factor, features.reshape(n, m * width), upper=False)
+        solved = torch.linalg.solve_triangular(
+            self.factor, features.reshape(n, m * width), upper=False
+        )
         return solved.square_().sum(0).view(m, width).sum(1)
 
 
 class HalfSpaces:
-    """The ratio z^T A z, z_i = max(w.x_i, 0)^order, of the NTK (A = (H + lam I)^{-1} o X X^T) and of ArcCosine (A =
-    2 (K + lam I)^{-1}), as |R^T z|^2 with R R^T = A lower triangular: n^2 / 2 multiply-adds for each w, all in GEMM.
+    """The ratio z^T A z, z_i = max(w.x_i, 0)^order, of the NTK (A = (H + lam I)^{-1} o X X^T) and
+    of ArcCosine (A = 2 (K + lam I)^{-1}), as |R^T z|^2 with R R^T = A lower triangular: n^2 / 2
+    multiply-adds for each w, all in GEMM.
 
-    A is float64 whatever the data, and R follows the data: the large entries of A cancel in z^T A z.
+    A is float64 whatever the data, and R follows the data: the large entries of A cancel in z^T A
+    z.
     """
 
     def __init__(self, kernel: Kernel, X: Tensor, factor: Tensor):
@@ -67,7 +75,9 @@ class HalfSpaces:
         return torch.cat([self._block(W[block]) for block in blocks(len(W), each, BLOCK_BYTES)])
 
     def _block(self, W: Tensor) -> Tensor:
-        step = max(64, len(self.X) // 8)  # narrower blocks save work above the diagonal, but run slower
+        step = max(
+            64, len(self.X) // 8
+        )  # narrower blocks save work above the diagonal, but run slower
         z = W @ self.X.T
         z = z.ge_(0) if self.order == 0 else z.clamp_(min=0).pow_(self.order)
         ratio = torch.zeros_like(W[:, 0])
@@ -77,10 +87,11 @@ class HalfSpaces:
 
 
 class Woodbury:
-    """The ratio for (Z Z^T + lam I)^{-1} = (I - Z (Z^T Z + lam I)^{-1} Z^T) / lam, Z (n, s) the features of a pilot.
+    """The ratio for (Z Z^T + lam I)^{-1} = (I - Z (Z^T Z + lam I)^{-1} Z^T) / lam, Z (n, s) the
+    features of a pilot.
 
-    Z is made anew a block of rows at a time, so that memory is O(s^2), not O(n s). Sums are float64 whatever the data:
-    the ratio is a small difference of large ones.
+    Z is made anew a block of rows at a time, so that memory is O(s^2), not O(n s). Sums are float64
+    whatever the data: the ratio is a small difference of large ones.
     """
 
     def __init__(self, kernel: Kernel, X: Tensor, factor: Tensor, pilot: Draw, lam: float):
@@ -99,17 +110,25 @@ class Woodbury:
             cross.addmm_(pilot_columns(self.kernel, self.X[rows], self.pilot).T, Phi)
             square += Phi.square().sum(0)
         kept = torch.linalg.solve_triangular(self.factor, cross, upper=False).square_().sum(0)
-        return ((square - kept) / self.lam).view(len(W), self.width).sum(1).clamp_(min=0).to(self.X.dtype)
+        return (
+            ((square - kept) / self.lam)
+            .view(len(W), self.width)
+            .sum(1)
+            .clamp_(min=0)
+            .to(self.X.dtype)
+        )
 
 
 def pilot_columns(kernel: Kernel, X: Tensor, pilot: Draw, chosen: slice = slice(None)) -> Tensor:
-    """Return Z, the modified features of the pilot's chosen weights (Def. 3.2), real and float64: (n, s)."""
+    """Return Z, the modified features of the pilot's chosen weights (Def. 3.2), real and float64:
+    (n, s)."""
     scale = (pilot.ratio[chosen] / pilot.m).sqrt()
     return (real_features(kernel, X, pilot.W[chosen]) * scale[:, None]).flatten(1).double()
 
 
 def pilot_gram(kernel: Kernel, X: Tensor, pilot: Draw) -> Tensor:
-    """Return the smaller of Z Z^T (n, n) and Z^T Z (s, s), a block at a time; their nonzero eigenvalues are equal."""
+    """Return the smaller of Z Z^T (n, n) and Z^T Z (s, s), a block at a time; their nonzero
+    eigenvalues are equal."""
     n, width = len(X), real_features(kernel, X[:1], pilot.W[:1]).shape[2]
     s = pilot.m * width
     gram = torch.zeros(min(n, s), min(n, s), dtype=torch.float64, device=X.device)

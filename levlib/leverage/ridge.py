@@ -1,4 +1,5 @@
-"""The ridge leverage function of a kernel on data (Def. 3.1) and the statistical dimension (Eq. 4)."""
+"""The ridge leverage function of a kernel on data (Def. 3.1) and the statistical dimension (Eq.
+4)."""
 
 import math
 from functools import cached_property
@@ -6,18 +7,27 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from levlib.door import as_count, as_instance, as_nonnegative, as_points, as_positive, as_square, as_tensor
+from levlib.checks import (
+    as_count,
+    as_instance,
+    as_nonnegative,
+    as_points,
+    as_positive,
+    as_square,
+    as_tensor,
+)
 from levlib.draw import Draw
-from levlib.forms import HalfSpaces, Triangular, Woodbury, half_space_order, pilot_gram
 from levlib.kernels import Gaussian, Kernel, as_kernel
+from levlib.leverage.forms import HalfSpaces, Triangular, Woodbury, half_space_order, pilot_gram
 from levlib.linalg import cholesky
 
 
 def statistical_dimension(K, lam: float) -> float:
-    """Return s_lambda(K) = tr[(K + lam I)^{-1} K], the effective number of directions that the ridge leaves (Eq. 4).
+    """Return s_lambda(K) = tr[(K + lam I)^{-1} K], the effective number of directions that the
+    ridge leaves (Eq. 4).
 
-    K is a kernel matrix (n, n), lam > 0 is absolute. Raises ValueError for a K that is not square and symmetric, or
-    lam <= 0. Cost: the eigenvalues of K, about (4/3) n^3.
+    K is a kernel matrix (n, n), lam > 0 is absolute. Raises ValueError for a K that is not square
+    and symmetric, or lam <= 0. Cost: the eigenvalues of K, about (4/3) n^3.
 
     >>> import levlib as lv
     >>> lv.statistical_dimension(torch.eye(4), 1.0)
@@ -31,27 +41,31 @@ def statistical_dimension(K, lam: float) -> float:
 class RidgeLeverage:
     """The ridge leverage of a weight over its prior density, q_lambda(w) / p(w) (Def. 3.1).
 
-    `lev = RidgeLeverage(kernel, X, lam)` factors K + lam I once; `lev(W)` is tr[Phi(w)^T (K + lam I)^{-1} Phi(w)] for
-    each row of W, shape (m,), with Phi(w) of shape (n, d2). Its mean over w ~ p is `lev.s_lam`, the statistical
-    dimension. It is zero where no feature is active (a half space without data), and never more than |Phi(w)|^2 / lam.
-    It carries no gradient.
+    `lev = RidgeLeverage(kernel, X, lam)` factors K + lam I once; `lev(W)` is tr[Phi(w)^T (K + lam
+    I)^{-1} Phi(w)] for each row of W, shape (m,), with Phi(w) of shape (n, d2). Its mean over w ~ p
+    is `lev.s_lam`, the statistical dimension. It is zero where no feature is active (a half space
+    without data), and never more than |Phi(w)|^2 / lam. It carries no gradient.
 
-    X is (n, d), lam > 0. Raises ValueError for bad data or where K + lam I is not positive definite. Cost: n^3 / 3
-    once; then n^2 d2 / 2 for each w by one triangular solve a block. For the NTK n^2 / 2 for each w by matrix products:
-    r = s^T A s, with A = (H + lam I)^{-1} o (X X^T) and s the 0/1 pattern of the units; ArcCosine has a form like it.
+    X is (n, d), lam > 0. Raises ValueError for bad data or where K + lam I is not positive
+    definite. Cost: n^3 / 3 once; then n^2 d2 / 2 for each w by one triangular solve a block. For
+    the NTK n^2 / 2 for each w by matrix products: r = s^T A s, with A = (H + lam I)^{-1} o (X X^T)
+    and s the 0/1 pattern of the units; ArcCosine has a form like it.
 
-    For large n, `pilot` is a `Draw`, or plain weights (s0, d1): K is then replaced by Z Z^T, Z (n, s) the pilot's
-    modified features (Def. 3.2) and s = s0 d2. Nothing n x n is formed where n > s: the cost is n s^2 + s^3 / 3 once
-    by the Woodbury identity, then n s d2 for each w, in O(s^2) memory. `lev.K` raises, and `lev.s_lam` is the pilot's
-    estimate tr[(Z Z^T + lam I)^{-1} Z Z^T], which is low where the pilot is small.
+    For large n, `pilot` is a `Draw`, or plain weights (s0, d1): K is then replaced by Z Z^T, Z (n,
+    s) the pilot's modified features (Def. 3.2) and s = s0 d2. Nothing n x n is formed where n > s:
+    the cost is n s^2 + s^3 / 3 once by the Woodbury identity, then n s d2 for each w, in O(s^2)
+    memory. `lev.K` raises, and `lev.s_lam` is the pilot's estimate tr[(Z Z^T + lam I)^{-1} Z Z^T],
+    which is low where the pilot is small.
 
-    `margin` = epsilon multiplies the pilot's ratio by 1 + epsilon. Where the pilot obeys Eq. 5 with that epsilon,
-    lev(W) is then an over-estimate of q_lambda / p (Theorem 3.3's q~), by at most (1 + epsilon) / (1 - epsilon); that
-    is so with probability 1 - delta for m >= required_features(epsilon, delta, s_q, s_lam) plain weights, where s_q is
-    a bound of the ratio: n / lam for Fourier features, sum |x_i|^2 / lam for the NTK.
+    `margin` = epsilon multiplies the pilot's ratio by 1 + epsilon. Where the pilot obeys Eq. 5 with
+    that epsilon, lev(W) is then an over-estimate of q_lambda / p (Theorem 3.3's q~), by at most (1
+    + epsilon) / (1 - epsilon); that is so with probability 1 - delta for m >=
+    required_features(epsilon, delta, s_q, s_lam) plain weights, where s_q is a bound of the ratio:
+    n / lam for Fourier features, sum |x_i|^2 / lam for the NTK.
 
-    A subsample of k points is the other way to large n: RidgeLeverage(kernel, X[chosen], lam * k / n) estimates the
-    ratio as an average over points, with no bound at a given w, and it is sound where k is several times s_lam.
+    A subsample of k points is the other way to large n: RidgeLeverage(kernel, X[chosen], lam * k /
+    n) estimates the ratio as an average over points, with no bound at a given w, and it is sound
+    where k is several times s_lam.
 
     >>> import levlib as lv
     >>> lev = lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], lam=0.5)
@@ -60,7 +74,11 @@ class RidgeLeverage:
     """
 
     def __init__(self, kernel: Kernel, X, lam: float, *, pilot=None, margin: float = 0.0):
-        self.kernel, self.X, self.lam = as_kernel(kernel), as_points(X, "X"), as_positive(lam, "lam")
+        self.kernel, self.X, self.lam = (
+            as_kernel(kernel),
+            as_points(X, "X"),
+            as_positive(lam, "lam"),
+        )
         self.pilot, self.margin = _as_pilot(pilot, self.X), _as_margin(margin, pilot)
         exact = self.pilot is None
         self._gram = kernel.gram(self.X) if exact else pilot_gram(kernel, self.X, self.pilot)
@@ -86,22 +104,28 @@ class RidgeLeverage:
     def K(self) -> Tensor:
         """The kernel matrix of X, shape (n, n); AttributeError with a pilot, which forms none."""
         if self.pilot is not None:
-            raise AttributeError("a leverage with a pilot forms no K; call kernel.gram(X) if n is small enough")
+            raise AttributeError(
+                "a leverage with a pilot forms no K; call kernel.gram(X) if n is small enough"
+            )
         return self._gram
 
     @cached_property
     def s_lam(self) -> float:
-        """The statistical dimension s_lambda(K), the mean of the ratio over w ~ p (Eq. 4); a pilot's estimate."""
+        """The statistical dimension s_lambda(K), the mean of the ratio over w ~ p (Eq. 4); a
+        pilot's estimate."""
         return (1 + self.margin) * statistical_dimension(self._gram, self.lam)
 
     def log_density(self, W) -> Tensor:
-        """Return log of q_lambda(w) / s_lambda(K), the density that leverage sampling draws from, shape (m,)."""
+        """Return log of q_lambda(w) / s_lambda(K), the density that leverage sampling draws from,
+        shape (m,)."""
         return self.kernel.log_prob(W) + self(W).log() - math.log(self.s_lam)
 
 
 def as_leverage(value) -> RidgeLeverage:
     """Return the leverage, or raise TypeError that says how to make one."""
-    return as_instance(value, "lev", RidgeLeverage, "RidgeLeverage, from RidgeLeverage(kernel, X, lam)")
+    return as_instance(
+        value, "lev", RidgeLeverage, "RidgeLeverage, from RidgeLeverage(kernel, X, lam)"
+    )
 
 
 def _as_pilot(pilot, X: Tensor) -> Draw | None:
@@ -111,7 +135,9 @@ def _as_pilot(pilot, X: Tensor) -> Draw | None:
     W = as_points(pilot.W if drawn else pilot, "pilot", X.shape[1], like=X)
     ratio = as_tensor(pilot.ratio, "pilot.ratio", 1, like=X) if drawn else torch.ones_like(W[:, 0])
     if len(ratio) != len(W) or not (ratio > 0).all():
-        raise ValueError(f"pilot.ratio must hold a positive p/q for each of the {len(W)} weights of the pilot")
+        raise ValueError(
+            f"pilot.ratio must hold a positive p/q for each of the {len(W)} weights of the pilot"
+        )
     return Draw(W, ratio)
 
 
@@ -123,21 +149,25 @@ def _as_margin(margin, pilot) -> float:
 
 
 def leverage_arcs(lev: RidgeLeverage) -> tuple[Tensor, Tensor]:
-    """Return the arcs on which q_lambda/p is constant (NTK, ArcCosine(0); d = 2): edges (k + 1,), values (k,), k <= 2n.
+    """Return the arcs on which q_lambda/p is constant (NTK, ArcCosine(0); d = 2): edges (k + 1,),
+    values (k,), k <= 2n.
 
-    Edges are angles of w in radians, ascending over one turn; the ratio depends on the direction of w alone and jumps
-    only where w.x_i = 0. The Gaussian gives an arc the probability length / (2 pi), so sum(values * lengths) / (2 pi)
-    is s_lambda(K) exactly. Raises ValueError for another kernel or d. Cost: n^2 for each arc, 2 n^3 in all.
+    Edges are angles of w in radians, ascending over one turn; the ratio depends on the direction of
+    w alone and jumps only where w.x_i = 0. The Gaussian gives an arc the probability length / (2
+    pi), so sum(values * lengths) / (2 pi) is s_lambda(K) exactly. Raises ValueError for another
+    kernel or d. Cost: n^2 for each arc, 2 n^3 in all.
 
     >>> import levlib as lv
-    >>> edges, values = lv.leverage_arcs(lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], lam=0.5))
+    >>> lev = lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], lam=0.5)
+    >>> edges, values = lv.leverage_arcs(lev)
     >>> values
     tensor([2., 1., 0., 1.], dtype=torch.float64)
     """
     lev = as_leverage(lev)
     if half_space_order(lev.kernel) != 0 or lev.X.shape[1] != 2:
         raise ValueError(
-            f"arcs need the NTK or ArcCosine(0) on data in the plane, got {lev.kernel!r} with d = {lev.X.shape[1]}"
+            f"arcs need the NTK or ArcCosine(0) on data in the plane, got {lev.kernel!r} with d = "
+            f"{lev.X.shape[1]}"
         )
     X = lev.X[lev.X.norm(dim=1) > 0]
     if not len(X):
@@ -150,22 +180,25 @@ def leverage_arcs(lev: RidgeLeverage) -> tuple[Tensor, Tensor]:
 
 
 def leverage_grid(lev: RidgeLeverage, cells: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return a grid of frequencies (Gaussian kernel, d = 1): edges (k + 1,), and q_lambda/p at the midpoints (k,).
+    """Return a grid of frequencies (Gaussian kernel, d = 1): edges (k + 1,), and q_lambda/p at the
+    midpoints (k,).
 
-    The grid spans ten standard deviations of p on each side. The midpoint sum of p times ratio times width converges
-    faster than any power: p is Gaussian and the ratio is band-limited by the spread of the data. `cells` defaults to
-    sixteen for each period 1 / (max x - min x) and for each standard deviation. Raises ValueError for another kernel
-    or d. Cost: 2 n^2 for each cell.
+    The grid spans ten standard deviations of p on each side. The midpoint sum of p times ratio
+    times width converges faster than any power: p is Gaussian and the ratio is band-limited by the
+    spread of the data. `cells` defaults to sixteen for each period 1 / (max x - min x) and for each
+    standard deviation. Raises ValueError for another kernel or d. Cost: 2 n^2 for each cell.
 
     >>> import levlib as lv
-    >>> edges, values = lv.leverage_grid(lv.RidgeLeverage(lv.Gaussian(1.0), [[0.0], [1.0]], lam=0.1))
+    >>> lev = lv.RidgeLeverage(lv.Gaussian(1.0), [[0.0], [1.0]], lam=0.1)
+    >>> edges, values = lv.leverage_grid(lev)
     >>> len(edges) - len(values)
     1
     """
     lev, cells = as_leverage(lev), None if cells is None else as_count(cells, "cells")
     if not isinstance(lev.kernel, Gaussian) or lev.X.shape[1] != 1:
         raise ValueError(
-            f"the grid needs a Gaussian kernel on a line (d = 1), got {lev.kernel!r}, d = {lev.X.shape[1]}"
+            f"the grid needs a Gaussian kernel on a line (d = 1), got {lev.kernel!r}, d = "
+            f"{lev.X.shape[1]}"
         )
     reach = 10 * lev.kernel.frequency_scale
     if cells is None:

@@ -1,12 +1,12 @@
-"""Leverage of rows and of points: leverage scores and coherence of a matrix (Section 2), ridge leverage of data points,
-and the Nystrom sample drawn by it."""
+"""Leverage of rows and of points: leverage scores and coherence of a matrix (Section 2), ridge
+leverage of data points, and the Nystrom sample drawn by it."""
 
 import math
 
 import torch
 from torch import Tensor
 
-from levlib.door import as_count, as_generator, as_points, as_positive, as_square
+from levlib.checks import as_count, as_generator, as_points, as_positive, as_square
 from levlib.draw import uniform
 from levlib.kernels import Kernel, as_kernel
 from levlib.linalg import blocks, cholesky
@@ -14,20 +14,25 @@ from levlib.linalg import blocks, cholesky
 BLOCK_BYTES = 2**26
 
 
-def leverage_scores(A, *, sketch: int | None = None, project: int | None = None, generator=None) -> Tensor:
+def leverage_scores(
+    A, *, sketch: int | None = None, project: int | None = None, generator=None
+) -> Tensor:
     """Return the leverage a_i^T (A^T A)^+ a_i of each row of A, shape (n,) (Section 2).
 
-    A is (n, d). They lie in [0, 1] and add up to the rank of A; singular values up to max(n, d) eps times the largest
-    count as zero. Without options: exact, by QR of A and the singular vectors of R; cost 4 n d^2.
+    A is (n, d). They lie in [0, 1] and add up to the rank of A; singular values up to max(n, d) eps
+    times the largest count as zero. Without options: exact, by QR of A and the singular vectors of
+    R; cost 4 n d^2.
 
-    `sketch` = k estimates A^T A from k random sums of rows (each row goes to one sum, with a random sign): if that
-    keeps every |A x|^2 within a factor 1 +- epsilon, then every score is within [1 / (1 + epsilon), 1 / (1 - epsilon)]
-    times the exact one; k = (d^2 + d) / (epsilon^2 delta) does so with probability 1 - delta, for any A. `project` = c
-    then measures the rows through c Gaussian directions, with relative standard deviation sqrt(2 / c). Cost: n d +
-    k d^2 + n d min(c, d). Estimates may exceed 1.
+    `sketch` = k estimates A^T A from k random sums of rows (each row goes to one sum, with a random
+    sign): if that keeps every |A x|^2 within a factor 1 +- epsilon, then every score is within [1 /
+    (1 + epsilon), 1 / (1 - epsilon)] times the exact one; k = (d^2 + d) / (epsilon^2 delta) does so
+    with probability 1 - delta, for any A. `project` = c then measures the rows through c Gaussian
+    directions, with relative standard deviation sqrt(2 / c). Cost: n d + k d^2 + n d min(c, d).
+    Estimates may exceed 1.
 
-    Raises ValueError where sketch < d, project is given without sketch, or sketch without a generator. Source: Drineas,
-    Magdon-Ismail, Mahoney and Woodruff 2012; Clarkson and Woodruff 2013 and Nelson and Nguyen 2013 for the sketch.
+    Raises ValueError where sketch < d, project is given without sketch, or sketch without a
+    generator. Source: Drineas, Magdon-Ismail, Mahoney and Woodruff 2012; Clarkson and Woodruff 2013
+    and Nelson and Nguyen 2013 for the sketch.
 
     >>> import levlib as lv
     >>> lv.leverage_scores([[1.0, 0.0], [0.0, 3.0], [0.0, 4.0]])
@@ -36,7 +41,9 @@ def leverage_scores(A, *, sketch: int | None = None, project: int | None = None,
     A = as_points(A, "A")
     if sketch is None:
         if project is not None or generator is not None:
-            raise ValueError("project and generator go with sketch: the exact scores are not random")
+            raise ValueError(
+                "project and generator go with sketch: the exact scores are not random"
+            )
         Q, R = torch.linalg.qr(A)
         U, values, _ = torch.linalg.svd(R, full_matrices=False)
         return (Q @ U[:, _nonzero(values, A)]).square().sum(1)
@@ -46,13 +53,16 @@ def leverage_scores(A, *, sketch: int | None = None, project: int | None = None,
     whiten = Vt[kept].T / values[kept]
     if project is not None:
         shape = (whiten.shape[1], as_count(project, "project"))
-        directions = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float64)
+        directions = torch.randn(
+            shape, generator=generator, device=generator.device, dtype=torch.float64
+        )
         whiten = whiten @ directions.to(whiten) / math.sqrt(shape[1])
     return (A @ whiten).square().sum(1)
 
 
 def coherence(A) -> float:
-    """Return the coherence of A, its largest leverage score: 1 where some row is orthogonal to all others (Section 2).
+    """Return the coherence of A, its largest leverage score: 1 where some row is orthogonal to all
+    others (Section 2).
 
     A is (n, d); it is at least rank(A) / n. Cost and errors are those of `leverage_scores`.
 
@@ -66,9 +76,10 @@ def coherence(A) -> float:
 def ridge_leverage_scores(K, lam: float) -> Tensor:
     """Return the ridge leverage of each data point, the diagonal of K (K + lam I)^{-1}, shape (n,).
 
-    They lie in [0, 1) and add up to s_lambda(K) (Eq. 4): where `RidgeLeverage` says which weights matter, these say
-    which points do. K is (n, n), lam > 0. Raises ValueError for a K that is not symmetric, or where K + lam I is not
-    positive definite. Cost: n^3. Source: Alaoui and Mahoney 2015.
+    They lie in [0, 1) and add up to s_lambda(K) (Eq. 4): where `RidgeLeverage` says which weights
+    matter, these say which points do. K is (n, n), lam > 0. Raises ValueError for a K that is not
+    symmetric, or where K + lam I is not positive definite. Cost: n^3. Source: Alaoui and Mahoney
+    2015.
 
     >>> import levlib as lv
     >>> lv.ridge_leverage_scores(torch.diag(torch.tensor([3.0, 1.0])), 1.0)
@@ -80,20 +91,26 @@ def ridge_leverage_scores(K, lam: float) -> Tensor:
     return (1 - lam * inverse.diagonal()).clamp(min=0).to(K)
 
 
-def recursive_nystrom(kernel: Kernel, X, lam: float, s: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw s distinct points by their estimated ridge leverage: indices (s,), ascending, and weights (s,).
+def recursive_nystrom(
+    kernel: Kernel, X, lam: float, s: int, *, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw s distinct points by their estimated ridge leverage: indices (s,), ascending, and
+    weights (s,).
 
-    This is the baseline that samples points rather than features. With P the chosen indices, K is approximated by
-    K[:, P] (K[P, P])^+ K[P, :]. The weights are 1 / sqrt(inclusion probability): S with the weights as its nonzero
-    entries has E[S S^T] = I. The leverage of a half of the points, drawn at random, is found first, and so on down to a
-    set of 2s points or less; each level estimates its own leverage from the s points that the one below has chosen.
+    This is the baseline that samples points rather than features. With P the chosen indices, K is
+    approximated by K[:, P] (K[P, P])^+ K[P, :]. The weights are 1 / sqrt(inclusion probability): S
+    with the weights as its nonzero entries has E[S S^T] = I. The leverage of a half of the points,
+    drawn at random, is found first, and so on down to a set of 2s points or less; each level
+    estimates its own leverage from the s points that the one below has chosen.
 
-    X is (n, d), lam > 0, 1 <= s <= n. Raises ValueError otherwise. Cost: about 2 n s^2 and 2 n s entries of K; no n x n
-    matrix is formed. Source: Musco and Musco 2017, Algorithm 2, with a fixed number of points by systematic sampling.
+    X is (n, d), lam > 0, 1 <= s <= n. Raises ValueError otherwise. Cost: about 2 n s^2 and 2 n s
+    entries of K; no n x n matrix is formed. Source: Musco and Musco 2017, Algorithm 2, with a fixed
+    number of points by systematic sampling.
 
     >>> import levlib as lv
-    >>> X = torch.cat([torch.zeros(98, 2), torch.eye(2)])         # one place that holds 98 points, and two others
-    >>> chosen, weights = lv.recursive_nystrom(lv.Gaussian(0.1), X, 0.1, 3, generator=torch.Generator().manual_seed(0))
+    >>> X = torch.cat([torch.zeros(98, 2), torch.eye(2)])  # 98 points in one place
+    >>> g = torch.Generator().manual_seed(0)
+    >>> chosen, weights = lv.recursive_nystrom(lv.Gaussian(0.1), X, 0.1, 3, generator=g)
     >>> chosen[1:]
     tensor([98, 99])
     """
@@ -106,7 +123,10 @@ def recursive_nystrom(kernel: Kernel, X, lam: float, s: int, *, generator: torch
     sizes = [len(X)]
     while sizes[-1] > 2 * s:
         sizes.append((sizes[-1] + 1) // 2)
-    chosen, weights = order[: sizes[-1]], torch.ones(sizes[-1], dtype=torch.float64, device=X.device)
+    chosen, weights = (
+        order[: sizes[-1]],
+        torch.ones(sizes[-1], dtype=torch.float64, device=X.device),
+    )
     for size in reversed(sizes):
         level = order[:size]
         scores = _point_scores(kernel, X[level], X[chosen], weights, lam)
@@ -122,12 +142,17 @@ def _nonzero(values: Tensor, A: Tensor) -> Tensor:
 
 
 def _sum_rows(A: Tensor, sketch: int, generator: torch.Generator) -> Tensor:
-    place = torch.randint(2 * sketch, (len(A),), generator=generator, device=generator.device).to(A.device)
-    return A.new_zeros(sketch, A.shape[1]).index_add_(0, place // 2, A * (2 * (place % 2) - 1)[:, None])
+    place = torch.randint(2 * sketch, (len(A),), generator=generator, device=generator.device).to(
+        A.device
+    )
+    return A.new_zeros(sketch, A.shape[1]).index_add_(
+        0, place // 2, A * (2 * (place % 2) - 1)[:, None]
+    )
 
 
 def _point_scores(kernel: Kernel, X: Tensor, chosen: Tensor, weights: Tensor, lam: float) -> Tensor:
-    """The diagonal of (K - K S (S^T K S + lam I)^{-1} S^T K) / lam, which is K (K + lam I)^{-1} for S = I."""
+    """The diagonal of (K - K S (S^T K S + lam I)^{-1} S^T K) / lam, which is K (K + lam I)^{-1} for
+    S = I."""
     inner = kernel.gram(chosen).double() * weights * weights[:, None]
     factor = cholesky(inner + lam * torch.eye(len(inner)).to(inner), f"S^T K S + {lam:g} I")
     scores = torch.cat([kernel.gram(X[rows]).diagonal().double() for rows in blocks(len(X), 1, 64)])
@@ -142,14 +167,19 @@ def _inclusion(scores: Tensor, s: int) -> Tensor:
     scores = scores.clamp(min=1e-12 * float(scores.max()) or 1.0)
     ranked = scores.sort(descending=True).values
     sure = torch.arange(len(scores), device=scores.device)
-    scale = (s - sure) / ranked.flip(0).cumsum(0).flip(0)  # c, if the first `sure` points have probability 1
+    scale = (s - sure) / ranked.flip(0).cumsum(0).flip(
+        0
+    )  # c, if the first `sure` points have probability 1
     first = int((scale * ranked <= 1 + 1e-12).int().argmax())
     return (scores * scale[first]).clamp(max=1)
 
 
 def _systematic(share: Tensor, s: int, generator: torch.Generator) -> Tensor:
-    """Draw s distinct indices, each with its probability in `share`: in random order, one for each unit of the sum."""
-    order = torch.randperm(len(share), generator=generator, device=generator.device).to(share.device)
+    """Draw s distinct indices, each with its probability in `share`: in random order, one for each
+    unit of the sum."""
+    order = torch.randperm(len(share), generator=generator, device=generator.device).to(
+        share.device
+    )
     heap = share[order].cumsum(0)
     steps = (uniform(1, generator, heap) + torch.arange(s, device=heap.device)) * heap[-1] / s
     return order[torch.searchsorted(heap, steps, right=True).clamp(max=len(share) - 1)]

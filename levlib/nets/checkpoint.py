@@ -1,4 +1,5 @@
-"""The state of a run on disk: one .npz without pickles, replaced in one step, and bound to the run that wrote it."""
+"""The state of a run on disk: one .npz without pickles, replaced in one step, and bound to the run
+that wrote it."""
 
 import hashlib
 import json
@@ -11,16 +12,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from levlib.door import as_path
+from levlib.checks import as_path
 
 
 class Checkpoint:
-    """The file of one run, known by a hash of its start, data and settings: no other run goes on from it."""
+    """The file of one run, known by a hash of its start, data and settings: no other run goes on
+    from it."""
 
     def __init__(self, path, every: float, tensors: list[Tensor], settings: list):
-        self.path, self.every, self.written = Path(as_path(path, "checkpoint")), every, time.monotonic()
+        self.path, self.every, self.written = (
+            Path(as_path(path, "checkpoint")),
+            every,
+            time.monotonic(),
+        )
         if self.path.is_dir() or not self.path.parent.is_dir():
-            raise ValueError(f"checkpoint must name a file in a folder that exists, got {str(path)!r}")
+            raise ValueError(
+                f"checkpoint must name a file in a folder that exists, got {str(path)!r}"
+            )
         digest = hashlib.sha256(json.dumps(settings).encode())
         for value in tensors:
             digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
@@ -43,18 +51,24 @@ class Checkpoint:
         self.written = time.monotonic()
 
     def load(self) -> tuple[dict[str, Tensor], dict] | None:
-        """Return what `save` wrote, or None where there is no file; ValueError for another run's file."""
+        """Return what `save` wrote, or None where there is no file; ValueError for another run's
+        file."""
         if not self.path.exists():
             return None
         try:
             with np.load(self.path, allow_pickle=False) as file:
-                arrays = {name: torch.as_tensor(file[name]) for name in file.files if name != "state"}
+                arrays = {
+                    name: torch.as_tensor(file[name]) for name in file.files if name != "state"
+                }
                 state = json.loads(str(file["state"]))
         except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{self.path} is no checkpoint of levlib: remove it, or name another file") from error
+            raise ValueError(
+                f"{self.path} is no checkpoint of levlib: remove it, or name another file"
+            ) from error
         if state.pop("key") != self.key:
             raise ValueError(
-                f"{self.path} belongs to another run: its start, data or settings differ. Begin with the same net "
+                f"{self.path} belongs to another run: its start, data or settings differ. Begin "
+                "with the same net "
                 "(same seed), or name another file"
             )
         return arrays, state

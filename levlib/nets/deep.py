@@ -6,17 +6,19 @@ import math
 import torch
 from torch import Tensor
 
-from levlib.door import as_count, as_generator, as_multiplier, as_points, as_vector
+from levlib.checks import as_count, as_generator, as_multiplier, as_points, as_vector
 
 
 class DeepNet:
-    """The net f(x) = W_L h_{L-1}, h_l = sqrt(2 / m) relu(W_l h_{l-1}), h_0 = x, of which every W_l is trained.
+    """The net f(x) = W_L h_{L-1}, h_l = sqrt(2 / m) relu(W_l h_{l-1}), h_0 = x, of which every W_l
+    is trained.
 
-    `depth` = L >= 1 counts the weight matrices, each hidden layer has `width` = m units, `d` is the dimension of the
-    data; all entries start as N(0, 1), there is no bias. `net(X)` is kappa f(X), shape (n,). The output is homogeneous
-    of degree L in all weights together, so <grad f, W> = L f (Euler), and Remark 4.2 divides lam by `net.layers` = L.
-    Raises ValueError for counts under 1 or kappa <= 0; warns for kappa > 1. Cost of a call: n m (d + (L - 2) m).
-    Source: Jacot et al. 2018 for the parametrisation.
+    `depth` = L >= 1 counts the weight matrices, each hidden layer has `width` = m units, `d` is the
+    dimension of the data; all entries start as N(0, 1), there is no bias. `net(X)` is kappa f(X),
+    shape (n,). The output is homogeneous of degree L in all weights together, so <grad f, W> = L f
+    (Euler), and Remark 4.2 divides lam by `net.layers` = L. Raises ValueError for counts under 1 or
+    kappa <= 0; warns for kappa > 1. Cost of a call: n m (d + (L - 2) m). Source: Jacot et al. 2018
+    for the parametrisation.
 
     >>> import levlib as lv
     >>> net = lv.DeepNet(3, 16, 2, generator=torch.Generator().manual_seed(0))
@@ -24,8 +26,14 @@ class DeepNet:
     [(16, 2), (16, 16), (1, 16)]
     """
 
-    def __init__(self, depth: int, width: int, d: int, *, kappa: float = 1.0, generator, dtype=torch.float64):
-        self.layers, self.d, self.kappa = as_count(depth, "depth"), as_count(d, "d"), as_multiplier(kappa)
+    def __init__(
+        self, depth: int, width: int, d: int, *, kappa: float = 1.0, generator, dtype=torch.float64
+    ):
+        self.layers, self.d, self.kappa = (
+            as_count(depth, "depth"),
+            as_count(d, "d"),
+            as_multiplier(kappa),
+        )
         width, generator = as_count(width, "width"), as_generator(generator)
         sizes = [d, *[width] * (self.layers - 1), 1]
         self.constants: list[Tensor] = []
@@ -40,29 +48,38 @@ class DeepNet:
 
     @torch.enable_grad()
     def gradient(self, X, Y) -> tuple[Tensor, list[Tensor]]:
-        """Return u = net(X), shape (n,), and the gradient of |Y - u|^2 / 2 in each weight matrix, by autograd.
+        """Return u = net(X), shape (n,), and the gradient of |Y - u|^2 / 2 in each weight matrix,
+        by autograd.
 
-        X is (n, d), Y is (n,). Raises ValueError for shapes that disagree. Cost: three times that of a call.
+        X is (n, d), Y is (n,). Raises ValueError for shapes that disagree. Cost: three times that
+        of a call.
         """
         X = self._points(X)
-        Y, weights = as_vector(Y, "Y", len(X), like=X), [W.detach().requires_grad_() for W in self.weights]
+        Y, weights = (
+            as_vector(Y, "Y", len(X), like=X),
+            [W.detach().requires_grad_() for W in self.weights],
+        )
         u = self.kappa * self._forward(X, weights)[1][-1][:, 0]
         return u.detach(), list(torch.autograd.grad((u - Y).square().sum() / 2, weights))
 
     def dynamic_kernel(self, X, Z=None) -> Tensor:
-        """Return H(t), the inner products of the gradients of f (without kappa) in all weights, at the present ones.
+        """Return H(t), the inner products of the gradients of f (without kappa) in all weights, at
+        the present ones.
 
-        Shape (n, k) for X (n, d) and Z (k, d); Z = X if not given. The gradient in W_l is the outer product of a
-        backward signal and h_{l-1}, so H sums over layers the entrywise products of two n x k matrices; its limit in
-        the width is `deep_ntk`. Cost: three calls, and L n k m.
+        Shape (n, k) for X (n, d) and Z (k, d); Z = X if not given. The gradient in W_l is the outer
+        product of a backward signal and h_{l-1}, so H sums over layers the entrywise products of
+        two n x k matrices; its limit in the width is `deep_ntk`. Cost: three calls, and L n k m.
 
         >>> import levlib as lv
-        >>> lv.DeepNet(1, 1, 2, generator=torch.Generator().manual_seed(0)).dynamic_kernel([[1.0, 2.0]])
+        >>> g = torch.Generator().manual_seed(0)
+        >>> lv.DeepNet(1, 1, 2, generator=g).dynamic_kernel([[1.0, 2.0]])
         tensor([[5.]], dtype=torch.float64)
         """
         X = self._points(X)
         signals, inputs = self._signals(X)
-        others, other_inputs = (signals, inputs) if Z is None else self._signals(self._points(Z, "Z"))
+        others, other_inputs = (
+            (signals, inputs) if Z is None else self._signals(self._points(Z, "Z"))
+        )
         layers = zip(signals, others, inputs, other_inputs, strict=True)
         return sum((s @ t.T) * (h @ k.T) for s, t, h, k in layers)
 
@@ -70,7 +87,8 @@ class DeepNet:
         return as_points(X, name, self.d, like=self.weights[0])
 
     def _forward(self, X: Tensor, weights: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the inputs h_{l-1} of each layer and its values W_l h_{l-1} before the ReLU, one row a point."""
+        """Return the inputs h_{l-1} of each layer and its values W_l h_{l-1} before the ReLU, one
+        row a point."""
         inputs, values = [X], [X @ weights[0].T]
         for W in weights[1:]:
             inputs.append(math.sqrt(2 / W.shape[1]) * values[-1].relu())
@@ -84,4 +102,5 @@ class DeepNet:
         return list(torch.autograd.grad(values[-1].sum(), values)), [h.detach() for h in inputs]
 
     def __repr__(self):
-        return f"DeepNet(depth={self.layers}, width={len(self.weights[0])}, d={self.d}, kappa={self.kappa:g})"
+        width = len(self.weights[0])
+        return f"DeepNet(depth={self.layers}, width={width}, d={self.d}, kappa={self.kappa:g})"

@@ -1,4 +1,5 @@
-"""What a training run leaves behind: predictions, loss and movement at chosen times, and whether it converged."""
+"""What a training run leaves behind: predictions, loss and movement at chosen times, and whether it
+converged."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ from torch import Tensor
 class Run:
     """A training run, recorded at `times` (k,) of the flow, the start and the end among them.
 
-    `predictions` (k, n) is u_nn(t), `loss` (k,) the regularized loss; `movement` (k,) is max_r |w_r(t) - w_r(0)| over
-    the rows of all weights, `distance` |W(t) - W(0)|_F, `norm` |W(t)|_F. `kernels` (k, n, n) holds H(t), and
-    `test_predictions` (k, n_test) what the net says on X_test, or None where they were not asked for. `lr` is the step,
-    `Lambda_0` the smallest eigenvalue of H(0), and `stopped` says at which step and why a run ended early, else None.
+    `predictions` (k, n) is u_nn(t), `loss` (k,) the regularized loss; `movement` (k,) is max_r
+    |w_r(t) - w_r(0)| over the rows of all weights, `distance` |W(t) - W(0)|_F, `norm` |W(t)|_F.
+    `kernels` (k, n, n) holds H(t), and `test_predictions` (k, n_test) what the net says on X_test,
+    or None where they were not asked for. `lr` is the step, `Lambda_0` the smallest eigenvalue of
+    H(0), and `stopped` says at which step and why a run ended early, else None.
     """
 
     times: Tensor
@@ -37,7 +39,8 @@ class Run:
 
     @property
     def convergence(self) -> float:
-        """(kappa^2 Lambda_0 + lam) T, the exponent by which the slowest part of the error has decayed: 5 is enough."""
+        """(kappa^2 Lambda_0 + lam) T, the exponent by which the slowest part of the error has
+        decayed: 5 is enough."""
         return (self.kappa**2 * self.Lambda_0 + self.lam) * float(self.times[-1])
 
     @property
@@ -46,18 +49,22 @@ class Run:
         return self.stopped is None and self.convergence >= 5
 
     def kernel_at(self, t: float) -> Tensor:
-        """Return H(t), linear between the recorded ones, for `moving_flow`; ValueError where there are none."""
+        """Return H(t), linear between the recorded ones, for `moving_flow`; ValueError where there
+        are none."""
         if self.kernels is None:
             raise ValueError("the run holds no dynamic kernels: train with kernels=True")
         t = as_time(t)
         after = min(max(1, int(torch.searchsorted(self.times, t))), len(self.times) - 1)
-        share = (t - float(self.times[after - 1])) / float(self.times[after] - self.times[after - 1])
+        share = (t - float(self.times[after - 1])) / float(
+            self.times[after] - self.times[after - 1]
+        )
         return torch.lerp(self.kernels[after - 1], self.kernels[after], min(max(share, 0.0), 1.0))
 
     def __str__(self) -> str:
         state = self.stopped or ("converged" if self.converged else "not converged")
         exponent = f"(kappa^2 Lambda_0 + lam) T = {self.convergence:.3g}"
-        return f"Run(T = {float(self.times[-1]):.4g}, loss = {float(self.loss[-1]):.4g}, {exponent}: {state})"
+        T, loss = self.times[-1].item(), self.loss[-1].item()
+        return f"Run(T = {T:.4g}, loss = {loss:.4g}, {exponent}: {state})"
 
 
 def as_time(t) -> float:

@@ -1,4 +1,5 @@
-"""Full-batch gradient descent on the regularized loss of a net (Eq. 6, 10), recorded along the flow time."""
+"""Full-batch gradient descent on the regularized loss of a net (Eq. 6, 10), recorded along the flow
+time."""
 
 from __future__ import annotations
 
@@ -10,21 +11,39 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from levlib.checkpoint import Checkpoint
-from levlib.deepnet import DeepNet
-from levlib.door import as_count, as_nonnegative, as_penalty, as_points, as_positive, as_tensor, as_vector
+from levlib.checks import (
+    as_count,
+    as_nonnegative,
+    as_penalty,
+    as_points,
+    as_positive,
+    as_tensor,
+    as_vector,
+)
 from levlib.linalg import blocks
-from levlib.net import TwoLayerNet
-from levlib.run import Run
+from levlib.nets.checkpoint import Checkpoint
+from levlib.nets.deep import DeepNet
+from levlib.nets.run import Run
+from levlib.nets.two_layer import TwoLayerNet
 
 PROGRESS_DELAY = 2  # seconds: a run that is over before then shows no bar
 MOVEMENT_BYTES = 2**26
-_RECORDED = ("times", "predictions", "loss", "movement", "distance", "norm", "kernels", "test_predictions")
+_RECORDED = (
+    "times",
+    "predictions",
+    "loss",
+    "movement",
+    "distance",
+    "norm",
+    "kernels",
+    "test_predictions",
+)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run goes: the steps and their size, the penalty on the weights, and the smallest eigenvalue of H(0)."""
+    """How a run goes: the steps and their size, the penalty on the weights, and the smallest
+    eigenvalue of H(0)."""
 
     lr: float
     steps: int
@@ -60,7 +79,8 @@ class Log:
             self.records.setdefault(name, []).append(value)
 
     def arrays(self) -> dict[str, Tensor]:
-        """Return all that a checkpoint needs beside the plan: the weights and the records, stacked."""
+        """Return all that a checkpoint needs beside the plan: the weights and the records,
+        stacked."""
         weights = {f"weights_{layer}": W for layer, W in enumerate(self.net.weights)}
         return weights | {name: torch.stack(values) for name, values in self.records.items()}
 
@@ -72,7 +92,10 @@ class Log:
 
     def result(self, plan: Plan, stopped: str | None) -> Run:
         """Return the run, with None for what was not asked for."""
-        stacked = {name: torch.stack(self.records[name]) if name in self.records else None for name in _RECORDED}
+        stacked = {
+            name: torch.stack(self.records[name]) if name in self.records else None
+            for name in _RECORDED
+        }
         rest = {"lr": plan.lr, "lam": plan.lam, "penalty": plan.penalty, "Lambda_0": plan.Lambda_0}
         return Run(**stacked, **rest, kappa=self.net.kappa, stopped=stopped)
 
@@ -88,24 +111,40 @@ class Log:
 
 @torch.no_grad()
 def train(
-    net, X, Y, lam: float, *, time: float | None = None, steps: int | None = None, lr: float | None = None,
-    penalty: str = "origin", record=None, kernels: bool = False, X_test=None, checkpoint=None,
-    checkpoint_every: float = 60.0, progress: bool = True,
-) -> Run:  # fmt: skip
-    """Train a net in place on |Y - u|^2 / 2 + lam |W|^2 / 2 by full-batch gradient descent (Eq. 6, 10); return its run.
+    net,
+    X,
+    Y,
+    lam: float,
+    *,
+    time: float | None = None,
+    steps: int | None = None,
+    lr: float | None = None,
+    penalty: str = "origin",
+    record=None,
+    kernels: bool = False,
+    X_test=None,
+    checkpoint=None,
+    checkpoint_every: float = 60.0,
+    progress: bool = True,
+) -> Run:
+    """Train a net in place on |Y - u|^2 / 2 + lam |W|^2 / 2 by full-batch gradient descent (Eq. 6,
+    10); return its run.
 
-    X is (n, d), Y is (n,), lam > 0. Give the flow time T (`time`) or the number of `steps`; T = steps x lr. The step
-    `lr` defaults to 1 / (1.1 kappa^2 lmax + lam), with lmax the largest eigenvalue of H(0); for a given time it is
-    shortened so that whole steps end there. `penalty` "init" puts |W - W(0)|^2 in place of |W|^2; with "origin" a net
-    of L trained layers gets lam / L (Remark 4.2).
+    X is (n, d), Y is (n,), lam > 0. Give the flow time T (`time`) or the number of `steps`; T =
+    steps x lr. The step `lr` defaults to 1 / (1.1 kappa^2 lmax + lam), with lmax the largest
+    eigenvalue of H(0); for a given time it is shortened so that whole steps end there. `penalty`
+    "init" puts |W - W(0)|^2 in place of |W|^2; with "origin" a net of L trained layers gets lam / L
+    (Remark 4.2).
 
-    The run is recorded at the start and the end, and at `record`: a number of intervals, or flow times. `kernels` adds
-    H(t), and `X_test` (k, d) test predictions, to each record. With `checkpoint`, a path, the state is written there
-    every `checkpoint_every` seconds and at the end; the same call on the same start goes on from it, to the same bits.
+    The run is recorded at the start and the end, and at `record`: a number of intervals, or flow
+    times. `kernels` adds H(t), and `X_test` (k, d) test predictions, to each record. With
+    `checkpoint`, a path, the state is written there every `checkpoint_every` seconds and at the
+    end; the same call on the same start goes on from it, to the same bits.
 
-    Raises ValueError before work starts for bad data or for a step that is not stable, lr (kappa^2 lmax + lam) >= 2. A
-    loss that is not finite ends the run with a warning that names the step; what was recorded is kept. Cost: n^2 m +
-    n^3 once, one gradient a step; memory does not grow with the number of steps. Source: Du et al. 2019.
+    Raises ValueError before work starts for bad data or for a step that is not stable, lr (kappa^2
+    lmax + lam) >= 2. A loss that is not finite ends the run with a warning that names the step;
+    what was recorded is kept. Cost: n^2 m + n^3 once, one gradient a step; memory does not grow
+    with the number of steps. Source: Du et al. 2019.
 
     >>> import levlib as lv
     >>> g, X = torch.Generator().manual_seed(0), torch.eye(2, dtype=torch.float64)
@@ -117,11 +156,19 @@ def train(
     if not isinstance(net, TwoLayerNet | DeepNet):
         raise TypeError(f"net must be a TwoLayerNet or a DeepNet, got {type(net).__name__}")
     X = as_points(X, "X", net.d, like=net.weights[0])
-    Y, lam, penalty = as_vector(Y, "Y", len(X), like=X), as_positive(lam, "lam"), as_penalty(penalty)
+    Y, lam, penalty = (
+        as_vector(Y, "Y", len(X), like=X),
+        as_positive(lam, "lam"),
+        as_penalty(penalty),
+    )
     X_test = None if X_test is None else as_points(X_test, "X_test", net.d, like=X)
     goal = _as_goal(time, steps, lr)
     if record is not None:
-        record = as_count(record, "record") if isinstance(record, int) else as_tensor(record, "record", 1).tolist()
+        record = (
+            as_count(record, "record")
+            if isinstance(record, int)
+            else as_tensor(record, "record", 1).tolist()
+        )
     every = as_nonnegative(checkpoint_every, "checkpoint_every")
     log = Log(net, X, X_test, bool(kernels))
     file, first, found = None, 0, None
@@ -130,7 +177,8 @@ def train(
         settings = [lam, penalty, goal, record, bool(kernels), net.kappa, net.layers]
         file = Checkpoint(checkpoint, every, data, settings)
         found = file.load()
-    # A run that goes on takes its plan from the file: eigenvalues differ in the last bits under more threads.
+    # A run that goes on takes its plan from the file: eigenvalues differ in the last bits under
+    # more threads.
     plan = Plan(**found[1]["plan"]) if found else _plan(net, X, lam, penalty, **goal)
     marks = _marks(record, plan)
     if found:
@@ -149,8 +197,11 @@ def _descend(
             u, gradients = net.gradient(X, Y)
             loss = (Y - u).square().sum() / 2
             if not torch.isfinite(loss):
-                stopped = f"the loss is not finite at step {step} of {plan.steps} (t = {step * plan.lr:g})"
-                warnings.warn(f"{stopped}: the run ends there; take a smaller lr, or float64", stacklevel=3)
+                t = step * plan.lr
+                stopped = f"the loss is not finite at step {step} of {plan.steps} (t = {t:g})"
+                warnings.warn(
+                    f"{stopped}: the run ends there; take a smaller lr, or float64", stacklevel=3
+                )
                 return stopped
             if step in marks:
                 log.add(step, u, loss, plan)
@@ -167,7 +218,9 @@ def _descend(
 
 def _as_goal(time, steps, lr) -> dict:
     if (time is None) == (steps is None):
-        raise ValueError("give either the flow time (time=) or the number of steps (steps=), not both")
+        raise ValueError(
+            "give either the flow time (time=) or the number of steps (steps=), not both"
+        )
     return {
         "time": None if time is None else as_positive(time, "time"),
         "steps": None if steps is None else as_count(steps, "steps"),
@@ -175,13 +228,22 @@ def _as_goal(time, steps, lr) -> dict:
     }
 
 
-def _plan(net, X: Tensor, lam: float, penalty: str, time: float | None, steps: int | None, lr: float | None) -> Plan:
+def _plan(
+    net,
+    X: Tensor,
+    lam: float,
+    penalty: str,
+    time: float | None,
+    steps: int | None,
+    lr: float | None,
+) -> Plan:
     ridge = lam / net.layers if penalty == "origin" else lam
     values = torch.linalg.eigvalsh(net.dynamic_kernel(X).double())
     lowest, highest = max(float(values[0]), 0.0), net.kappa**2 * float(values[-1])
     if lr is not None and lr * (highest + ridge) >= 2:
         raise ValueError(
-            f"lr = {lr:g} is not stable: it must be under 2 / (kappa^2 lmax(H) + lam) = {2 / (highest + ridge):g}"
+            f"lr = {lr:g} is not stable: it must be under 2 / (kappa^2 lmax(H) + lam) = "
+            f"{2 / (highest + ridge):g}"
         )
     lr = lr or 1 / (1.1 * highest + ridge)
     if time is not None:
@@ -198,5 +260,7 @@ def _marks(record: int | list[float] | None, plan: Plan) -> set[int]:
     elif 0 <= min(record) and max(record) <= end * (1 + 1e-9):
         times = record
     else:
-        raise ValueError(f"record must hold times from 0 to T = {end:g}, got {min(record):g} to {max(record):g}")
+        raise ValueError(
+            f"record must hold times from 0 to T = {end:g}, got {min(record):g} to {max(record):g}"
+        )
     return {0, plan.steps, *(min(round(t / plan.lr), plan.steps) for t in times)}

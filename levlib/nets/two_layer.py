@@ -1,4 +1,5 @@
-"""The two-layer ReLU net of the paper, its gradient by hand, and its dynamic kernel (Def. 3.5, 3.8, Eq. 6, 10)."""
+"""The two-layer ReLU net of the paper, its gradient by hand, and its dynamic kernel (Def. 3.5, 3.8,
+Eq. 6, 10)."""
 
 from __future__ import annotations
 
@@ -7,23 +8,27 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from levlib.door import as_generator, as_multiplier, as_points, as_vector
+from levlib.checks import as_generator, as_multiplier, as_points, as_vector
 from levlib.draw import Draw, as_draw
 from levlib.linalg import blocks
 
-# Bytes of one block of pre-activations. Blocks that fit a cache are 10 % faster on one thread, but on two they cost
+# Bytes of one block of pre-activations. Blocks that fit a cache are 10 % faster on one thread, but
+# on two they cost
 # three times as much: each small product wakes the other thread.
 BLOCK_BYTES = {"cpu": 2**25, "cuda": 2**28}
-# The 0/1 mask of all units is kept from the forward to the backward product up to this size, else computed again.
+# The 0/1 mask of all units is kept from the forward to the backward product up to this size, else
+# computed again.
 MASK_BYTES = {"cpu": 2**30, "cuda": 2**34}
 
 
 class TwoLayerNet:
-    """The net f(x) = m^{-1/2} sum_r a_r sqrt(p/q)(w_r(0)) relu(w_r.x), of which W is trained (Def. 3.5, 3.8).
+    """The net f(x) = m^{-1/2} sum_r a_r sqrt(p/q)(w_r(0)) relu(w_r.x), of which W is trained (Def.
+    3.5, 3.8).
 
-    Make one with `TwoLayerNet.from_draw`. `net(X)` is kappa f(X), shape (n,), for X (n, d). `net.W` is (m, d); `net.a`
-    the signs (m,), and `net.output` = a sqrt(p/q) / sqrt(m) what multiplies each unit: both stay as they start. Cost
-    of a call: n m d, in blocks of units, so that memory beyond W is one block (32 MiB).
+    Make one with `TwoLayerNet.from_draw`. `net(X)` is kappa f(X), shape (n,), for X (n, d). `net.W`
+    is (m, d); `net.a` the signs (m,), and `net.output` = a sqrt(p/q) / sqrt(m) what multiplies each
+    unit: both stay as they start. Cost of a call: n m d, in blocks of units, so that memory beyond
+    W is one block (32 MiB).
 
     >>> import levlib as lv
     >>> g = torch.Generator().manual_seed(0)
@@ -41,15 +46,22 @@ class TwoLayerNet:
 
     @classmethod
     def from_draw(
-        cls, draw: Draw, kappa: float = 1.0, antisymmetric: bool = False, *, generator: torch.Generator
+        cls,
+        draw: Draw,
+        kappa: float = 1.0,
+        antisymmetric: bool = False,
+        *,
+        generator: torch.Generator,
     ) -> TwoLayerNet:
-        """Start from drawn weights with random signs a_r = -1 or +1 (Def. 3.5 for a draw from p, Def. 3.8 from q).
+        """Start from drawn weights with random signs a_r = -1 or +1 (Def. 3.5 for a draw from p,
+        Def. 3.8 from q).
 
-        `draw.W` is (m, d), in the dtype and on the device that the net will have; `draw.ratio` = p/q at the start fixes
-        the weight of each unit. `antisymmetric` doubles the units to (w, a), (w, -a) and divides by sqrt(2): the output
-        is 0 at the start and the kernel is unchanged, a cure for Theorem 3.7 that needs no small kappa. Raises
-        ValueError for kappa <= 0 or a ratio that is negative or not finite; warns for kappa > 1. Cost: m d.
-        Source of the doubling: Chizat and Bach 2018.
+        `draw.W` is (m, d), in the dtype and on the device that the net will have; `draw.ratio` =
+        p/q at the start fixes the weight of each unit. `antisymmetric` doubles the units to (w, a),
+        (w, -a) and divides by sqrt(2): the output is 0 at the start and the kernel is unchanged, a
+        cure for Theorem 3.7 that needs no small kappa. Raises ValueError for kappa <= 0 or a ratio
+        that is negative or not finite; warns for kappa > 1. Cost: m d. Source of the doubling:
+        Chizat and Bach 2018.
 
         >>> import levlib as lv
         >>> g = torch.Generator().manual_seed(0)
@@ -58,14 +70,20 @@ class TwoLayerNet:
         tensor([0.])
         """
         draw = as_draw(draw)
-        W, kappa, generator = as_points(draw.W, "draw.W").detach(), as_multiplier(kappa), as_generator(generator)
+        W, kappa, generator = (
+            as_points(draw.W, "draw.W").detach(),
+            as_multiplier(kappa),
+            as_generator(generator),
+        )
         ratio = as_vector(draw.ratio, "draw.ratio", len(W), like=W).detach()
         if (ratio < 0).any():
             raise ValueError(f"draw.ratio must hold p/q >= 0, got {float(ratio.min()):g}")
         sign = torch.randint(2, (len(W),), generator=generator, device=generator.device)
         a = (2 * sign - 1).to(W)
         if antisymmetric:
-            return cls(torch.cat([W, W]), torch.cat([a, -a]), torch.cat([ratio, ratio]), kappa, parts=2)
+            return cls(
+                torch.cat([W, W]), torch.cat([a, -a]), torch.cat([ratio, ratio]), kappa, parts=2
+            )
         return cls(W.clone(), a, ratio, kappa)
 
     @property
@@ -95,11 +113,13 @@ class TwoLayerNet:
 
     @torch.no_grad()
     def gradient(self, X, Y) -> tuple[Tensor, list[Tensor]]:
-        """Return u = net(X), shape (n,), and the gradient of |Y - u|^2 / 2 in W, [(m, d)] (Eq. 6, 10, without penalty).
+        """Return u = net(X), shape (n,), and the gradient of |Y - u|^2 / 2 in W, [(m, d)] (Eq. 6,
+        10, without penalty).
 
-        X is (n, d), Y is (n,). Two matrix products: X W^T, over which the 0/1 mask of active units is written in place,
-        and mask^T (residual X). Where the mask of all units exceeds `MASK_BYTES` the first product is computed again,
-        block by block. Raises ValueError for shapes that disagree. Cost: 2 n m d multiply-adds (3 n m d).
+        X is (n, d), Y is (n,). Two matrix products: X W^T, over which the 0/1 mask of active units
+        is written in place, and mask^T (residual X). Where the mask of all units exceeds
+        `MASK_BYTES` the first product is computed again, block by block. Raises ValueError for
+        shapes that disagree. Cost: 2 n m d multiply-adds (3 n m d).
         """
         X = as_points(X, "X", self.d, like=self.W)
         Y = as_vector(Y, "Y", len(X), like=X)
@@ -115,10 +135,12 @@ class TwoLayerNet:
 
     @torch.no_grad()
     def dynamic_kernel(self, X, Z=None) -> Tensor:
-        """Return H(t), the inner products of the gradients of f (without kappa) at the present W (Section 4).
+        """Return H(t), the inner products of the gradients of f (without kappa) at the present W
+        (Section 4).
 
-        H_ij = x_i.z_j sum_r output_r^2 1[w_r.x_i > 0] 1[w_r.z_j > 0], shape (n, k) for X (n, d) and Z (k, d); Z = X if
-        not given. At the start its mean is the NTK of Eq. 8. Raises ValueError for bad points. Cost: n k m.
+        H_ij = x_i.z_j sum_r output_r^2 1[w_r.x_i > 0] 1[w_r.z_j > 0], shape (n, k) for X (n, d) and
+        Z (k, d); Z = X if not given. At the start its mean is the NTK of Eq. 8. Raises ValueError
+        for bad points. Cost: n k m.
 
         >>> import levlib as lv
         >>> g = torch.Generator().manual_seed(0)
@@ -131,12 +153,17 @@ class TwoLayerNet:
         common = torch.zeros(len(X), len(other), dtype=X.dtype, device=X.device)
         for units, _ in self._blocks(len(X) + len(other)):
             S = (self.W[units] @ X.T).gt_(0).mul_(self.output[units, None].abs())
-            other_S = S if Z is None else (self.W[units] @ other.T).gt_(0).mul_(self.output[units, None].abs())
+            other_S = (
+                S
+                if Z is None
+                else (self.W[units] @ other.T).gt_(0).mul_(self.output[units, None].abs())
+            )
             common.addmm_(S.T, other_S)
         return common.mul_(X @ other.T)
 
     def _blocks(self, n: int) -> Iterator[tuple[slice, int]]:
-        # The two halves of an antisymmetric net are cut alike, so that their sums cancel to the last bit.
+        # The two halves of an antisymmetric net are cut alike, so that their sums cancel to the
+        # last bit.
         size = self.m // self.parts
         for part in range(self.parts):
             for block in blocks(size, n * self.W.element_size(), BLOCK_BYTES[self.W.device.type]):
@@ -147,7 +174,8 @@ class TwoLayerNet:
         return torch.empty(first.stop, n, dtype=self.W.dtype, device=self.W.device)
 
     def _mask_buffer(self, n: int) -> Tensor:
-        # Kept between steps: a fresh one each time would cost more in page faults than a matrix product.
+        # Kept between steps: a fresh one each time would cost more in page faults than a matrix
+        # product.
         if self._mask is None or self._mask.shape[1] != n:
             self._mask = torch.empty(self.m, n, dtype=self.W.dtype, device=self.W.device)
         return self._mask
@@ -166,4 +194,5 @@ class TwoLayerNet:
         return self.kappa * f.sum(0)
 
     def __repr__(self):
-        return f"TwoLayerNet(m={self.m}, d={self.d}, kappa={self.kappa:g}, antisymmetric={self.parts == 2})"
+        start = f"antisymmetric={self.parts == 2}"
+        return f"TwoLayerNet(m={self.m}, d={self.d}, kappa={self.kappa:g}, {start})"

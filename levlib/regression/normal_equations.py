@@ -9,27 +9,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from levlib.door import as_labels, as_lambdas, as_path, as_tensor
-from levlib.krr import spectral_path
+from levlib.checks import as_labels, as_lambdas, as_path, as_tensor
 from levlib.linalg import blocks, cholesky, solve_cholesky
+from levlib.regression.exact import spectral_path
 
-# The block of one product: rows that a float32 product sums before it is added in float64, and columns of a panel.
+# The block of one product: rows that a float32 product sums before it is added in float64, and
+# columns of a panel.
 ROWS, PANEL = 4096, 192
 SUMS = ("gram", "moment", "square")
 
 
 class NormalEquations:
-    """Ridge regression on features that arrive in chunks: Psi^T Psi, Psi^T Y, Y^T Y and n are all it keeps (Eq. 2).
+    """Ridge regression on features that arrive in chunks: Psi^T Psi, Psi^T Y, Y^T Y and n are all
+    it keeps (Eq. 2).
 
     `update` takes a chunk, `merge` another accumulator, in any order; `solve(lam)` gives beta with
-    (Psi^T Psi + lam I) beta = Psi^T Y, and predictions are Psi(z) beta. `save` and `load` carry a stream over a stop:
-    `n` says how many rows are in, so that row n is the next one.
+    (Psi^T Psi + lam I) beta = Psi^T Y, and predictions are Psi(z) beta. `save` and `load` carry a
+    stream over a stop: `n` says how many rows are in, so that row n is the next one.
 
-    Sums over chunks are float64 (complex128 for complex features), since cond(Psi^T Psi) is cond(Psi)^2. A float32
-    chunk is multiplied in float32, 4096 rows at a time, and each product is added in float64: Psi^T Psi is then off by
-    at most about 3e-7 of its norm, the size of the rounding of the features themselves; use a lam well above that, or
-    convert the chunk. Raises ValueError where a chunk does not fit the ones before it. Cost: half of the k s^2
-    multiply-adds of Psi^T Psi for a chunk of k rows and s columns; s^3 / 3 for a solve; s^2 numbers of memory.
+    Sums over chunks are float64 (complex128 for complex features), since cond(Psi^T Psi) is
+    cond(Psi)^2. A float32 chunk is multiplied in float32, 4096 rows at a time, and each product is
+    added in float64: Psi^T Psi is then off by at most about 3e-7 of its norm, the size of the
+    rounding of the features themselves; use a lam well above that, or convert the chunk. Raises
+    ValueError where a chunk does not fit the ones before it. Cost: half of the k s^2 multiply-adds
+    of Psi^T Psi for a chunk of k rows and s columns; s^3 / 3 for a solve; s^2 numbers of memory.
 
     >>> import levlib as lv
     >>> ne = lv.NormalEquations()
@@ -48,10 +51,16 @@ class NormalEquations:
         Psi = as_tensor(Psi, "Psi", 2).detach()
         Psi = Psi.to(torch.promote_types(Psi.dtype, torch.float32))
         Y = as_labels(Y, Psi, "Psi").detach()
-        self._expect((Psi.shape[1], *Y.shape[1:]), torch.promote_types(Psi.dtype, torch.float64), Psi.device)
-        for columns in blocks(Psi.shape[1], 1, PANEL):  # on and above the diagonal, then mirrored: half of the products
+        self._expect(
+            (Psi.shape[1], *Y.shape[1:]), torch.promote_types(Psi.dtype, torch.float64), Psi.device
+        )
+        for columns in blocks(
+            Psi.shape[1], 1, PANEL
+        ):  # on and above the diagonal, then mirrored: half of the products
             for rows in blocks(len(Psi), 1, ROWS):
-                self.gram[columns, columns.start :] += Psi[rows, columns].mH @ Psi[rows, columns.start :]
+                self.gram[columns, columns.start :] += (
+                    Psi[rows, columns].mH @ Psi[rows, columns.start :]
+                )
             self.gram[columns.stop :, columns] = self.gram[columns, columns.stop :].mH
         for rows in blocks(len(Psi), 1, ROWS):
             self.moment += Psi[rows].mH @ Y[rows]
@@ -72,25 +81,31 @@ class NormalEquations:
         return self
 
     def solve(self, lam: float | Sequence[float]) -> Tensor:
-        """Return beta of the rows seen so far, shape (s,) or (s, t); ValueError before the first of them.
+        """Return beta of the rows seen so far, shape (s,) or (s, t); ValueError before the first of
+        them.
 
-        A sequence of l lambdas gives all their solutions, with l before the shape, from one eigendecomposition of
-        Psi^T Psi: about 9 s^3, then s^2 for each lambda.
+        A sequence of l lambdas gives all their solutions, with l before the shape, from one
+        eigendecomposition of Psi^T Psi: about 9 s^3, then s^2 for each lambda.
         """
         lams, one = as_lambdas(lam)
         if not self.n:
             raise ValueError("nothing to solve: call update with at least one chunk first")
         if not (torch.isfinite(self.gram.diagonal()).all() and torch.isfinite(self.moment).all()):
-            raise ValueError("Psi^T Psi or Psi^T Y overflowed; scale the features or the labels down")
+            raise ValueError(
+                "Psi^T Psi or Psi^T Y overflowed; scale the features or the labels down"
+            )
         if one:
-            return solve_cholesky(cholesky(self.gram, f"Psi^T Psi + {lams[0]:g} I", ridge=lams[0]), self.moment)
+            return solve_cholesky(
+                cholesky(self.gram, f"Psi^T Psi + {lams[0]:g} I", ridge=lams[0]), self.moment
+            )
         return spectral_path(self.gram, self.moment, lams, "Psi^T Psi")[0]
 
     def save(self, path) -> None:
-        """Write the sums to a plain .npz file, whole or not at all: a new file replaces an old one in one step.
+        """Write the sums to a plain .npz file, whole or not at all: a new file replaces an old one
+        in one step.
 
-        Raises TypeError where `path` is no path, ValueError before the first chunk, OSError where nothing can be
-        written.
+        Raises TypeError where `path` is no path, ValueError before the first chunk, OSError where
+        nothing can be written.
         """
         path = as_path(path, "path")
         if not self.n:
@@ -98,7 +113,9 @@ class NormalEquations:
         partial = f"{path}.{os.getpid()}.partial"
         try:
             with open(partial, "wb") as file:
-                np.savez(file, n=self.n, **{name: getattr(self, name).cpu().numpy() for name in SUMS})
+                np.savez(
+                    file, n=self.n, **{name: getattr(self, name).cpu().numpy() for name in SUMS}
+                )
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, path)
@@ -108,7 +125,8 @@ class NormalEquations:
 
     @classmethod
     def load(cls, path, device="cpu") -> NormalEquations:
-        """Return what `save` wrote, on `device`; ValueError for a file that is truncated or holds something else."""
+        """Return what `save` wrote, on `device`; ValueError for a file that is truncated or holds
+        something else."""
         path = as_path(path, "path")
         with open(path, "rb") as file:
             try:
@@ -117,7 +135,8 @@ class NormalEquations:
                 return cls._of(int(n), *(torch.as_tensor(value, device=device) for value in sums))
             except Exception as error:  # a broken zip file raises errors of many types
                 raise ValueError(
-                    f"{path} is no whole file of NormalEquations ({error}); save it again or start the stream anew"
+                    f"{path} is no whole file of NormalEquations ({error}); save it again or "
+                    "start the stream anew"
                 ) from error
 
     @classmethod
@@ -126,8 +145,14 @@ class NormalEquations:
         loaded._expect(moment.shape, moment.dtype, moment.device)
         for name, value in zip(SUMS, (gram, moment, square), strict=True):
             expected = getattr(loaded, name)
-            if value.shape != expected.shape or value.dtype != expected.dtype or not torch.isfinite(value).all():
-                raise ValueError(f"{name} has shape {tuple(value.shape)} and {value.dtype}, or is not finite")
+            if (
+                value.shape != expected.shape
+                or value.dtype != expected.dtype
+                or not torch.isfinite(value).all()
+            ):
+                raise ValueError(
+                    f"{name} has shape {tuple(value.shape)} and {value.dtype}, or is not finite"
+                )
             setattr(loaded, name, value)
         if n < 1 or moment.dtype not in (torch.float64, torch.complex128):
             raise ValueError(f"n = {n}, moment of {moment.dtype}")
@@ -135,13 +160,15 @@ class NormalEquations:
         return loaded
 
     def _expect(self, shape, dtype, device) -> None:
-        """Start the sums at zero for the first chunk; ValueError where a later one has another Psi^T Y."""
+        """Start the sums at zero for the first chunk; ValueError where a later one has another
+        Psi^T Y."""
         if not self.n:
             self.gram = torch.zeros(shape[0], shape[0], dtype=dtype, device=device)
             self.moment = torch.zeros(shape, dtype=dtype, device=device)
             self.square = torch.zeros(shape[1:], dtype=torch.float64, device=device)
         elif (shape, dtype, device) != (self.moment.shape, self.moment.dtype, self.moment.device):
             raise ValueError(
-                f"chunk does not fit: expected Psi^T Y of shape {tuple(self.moment.shape)}, {self.moment.dtype} on "
+                f"chunk does not fit: expected Psi^T Y of shape {tuple(self.moment.shape)}, "
+                f"{self.moment.dtype} on "
                 f"{self.moment.device}, got {tuple(shape)}, {dtype} on {device}"
             )

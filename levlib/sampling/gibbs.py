@@ -1,27 +1,30 @@
-"""Great-circle Gibbs: exact draws along great circles of weights, for the kernels of ReLU units (Def. 3.8)."""
+"""Great-circle Gibbs: exact draws along great circles of weights, for the kernels of ReLU units
+(Def. 3.8)."""
 
 import math
 
 import torch
 from torch import Tensor
 
-from levlib.circle import circle_bytes, ratio_on_circles
 from levlib.draw import uniform
-from levlib.forms import HalfSpaces
+from levlib.leverage.forms import HalfSpaces
 from levlib.linalg import blocks
+from levlib.sampling.circle import circle_bytes, ratio_on_circles
 
 BLOCK_BYTES = 2**24
 RETURNS = 20
 
 
 def great_circles(form: HalfSpaces, W: Tensor, sweeps: int, generator: torch.Generator) -> Tensor:
-    """Move chains W (m, d) `sweeps` times, each time leaving the density p r invariant, r the ratio of `form`.
+    """Move chains W (m, d) `sweeps` times, each time leaving the density p r invariant, r the ratio
+    of `form`.
 
-    A sweep draws v ~ N(0, I) and moves w along w cos t + v sin t. A turn of the pair (w, v) leaves its joint density
-    p(w) p(v) as it is, so that t has a density in proportion to r alone, which is known on every arc: t is drawn from
-    it exactly, without rejection or tuning. Then |w| is drawn anew: r is homogeneous of degree 2k in w, k = form.order,
-    and so |w|^2 is chi-square of d + 2k degrees, whatever the direction. Chains start where some point is active: a
-    chain at -w has the same prior. Cost: that of `ratio_on_circles` for each chain and sweep.
+    A sweep draws v ~ N(0, I) and moves w along w cos t + v sin t. A turn of the pair (w, v) leaves
+    its joint density p(w) p(v) as it is, so that t has a density in proportion to r alone, which is
+    known on every arc: t is drawn from it exactly, without rejection or tuning. Then |w| is drawn
+    anew: r is homogeneous of degree 2k in w, k = form.order, and so |w|^2 is chi-square of d + 2k
+    degrees, whatever the direction. Chains start where some point is active: a chain at -w has the
+    same prior. Cost: that of `ratio_on_circles` for each chain and sweep.
     """
     X = form.X.double()
     W = W.to(X)
@@ -33,7 +36,9 @@ def great_circles(form: HalfSpaces, W: Tensor, sweeps: int, generator: torch.Gen
         lost = form.ratio(W.to(form.X)) == 0
         if not lost.any():
             break
-        W[lost] = _turn(form, X, W[lost], generator)  # it was beside an edge, and has been rounded across it
+        W[lost] = _turn(
+            form, X, W[lost], generator
+        )  # it was beside an edge, and has been rounded across it
     return W.to(form.X)
 
 
@@ -45,11 +50,14 @@ def _turn(form: HalfSpaces, X: Tensor, W: Tensor, generator: torch.Generator) ->
 
 
 def _normal(m: int, d: int, generator: torch.Generator, like: Tensor) -> Tensor:
-    return torch.randn(m, d, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+    return torch.randn(m, d, generator=generator, device=generator.device, dtype=like.dtype).to(
+        like.device
+    )
 
 
 def _angle(form: HalfSpaces, a: Tensor, b: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw t (c, 1) from the density in proportion to the ratio at y_i = a_i cos t + b_i sin t, for a and b (c, n)."""
+    """Draw t (c, 1) from the density in proportion to the ratio at y_i = a_i cos t + b_i sin t, for
+    a and b (c, n)."""
     edges, ratio = ratio_on_circles(form.A, a, b, form.order)
     waves = _to_waves(form.order).to(a) @ ratio if form.order else ratio
     mass = (waves * _integral(edges, form.order).diff(dim=-1)[:, None]).sum(2).clamp_(min=0)
@@ -62,27 +70,38 @@ def _angle(form: HalfSpaces, a: Tensor, b: Tensor, generator: torch.Generator) -
     if form.order:
         chosen = waves[torch.arange(len(a)), side[:, 0], :, piece[:, 0]]
         low, high = _bisect(chosen, share, low, high, form.order)
-    return low + share * (high - low) + math.pi * side.to(a)  # an integer times a float would be float32
+    return (
+        low + share * (high - low) + math.pi * side.to(a)
+    )  # an integer times a float would be float32
 
 
-def _bisect(waves: Tensor, share: Tensor, low: Tensor, high: Tensor, order: int) -> tuple[Tensor, Tensor]:
-    """Enclose the t that has `share` of the integral of a wave over [low, high] below it, to rounding error."""
+def _bisect(
+    waves: Tensor, share: Tensor, low: Tensor, high: Tensor, order: int
+) -> tuple[Tensor, Tensor]:
+    """Enclose the t that has `share` of the integral of a wave over [low, high] below it, to
+    rounding error."""
     start, end = ((waves * _integral(t, order)[..., 0]).sum(1, keepdim=True) for t in (low, high))
     for _ in range(54):
         middle = (low + high) / 2
-        below = (waves * _integral(middle, order)[..., 0]).sum(1, keepdim=True) < start + share * (end - start)
+        below = (waves * _integral(middle, order)[..., 0]).sum(1, keepdim=True) < start + share * (
+            end - start
+        )
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return low, high
 
 
 def _integral(t: Tensor, order: int) -> Tensor:
-    """Antiderivatives of 1, cos 2t, sin 2t, ..., cos 2kt, sin 2kt, for t (c, j): shape (c, 2k + 1, j)."""
-    waves = [wave for f in range(2, 2 * order + 1, 2) for wave in ((f * t).sin() / f, -(f * t).cos() / f)]
+    """Antiderivatives of 1, cos 2t, sin 2t, ..., cos 2kt, sin 2kt, for t (c, j): shape (c, 2k + 1,
+    j)."""
+    waves = [
+        wave for f in range(2, 2 * order + 1, 2) for wave in ((f * t).sin() / f, -(f * t).cos() / f)
+    ]
     return torch.stack([t, *waves], dim=1)
 
 
 def _to_waves(order: int) -> Tensor:
-    """The matrix from coefficients of cos^{2k - l} t sin^l t to those of 1, cos 2t, sin 2t, ..., found at 2k + 1 t."""
+    """The matrix from coefficients of cos^{2k - l} t sin^l t to those of 1, cos 2t, sin 2t, ...,
+    found at 2k + 1 t."""
     t = math.pi * torch.arange(2 * order + 1, dtype=torch.float64) / (2 * order + 1)
     waves = [wave for f in range(2, 2 * order + 1, 2) for wave in ((f * t).cos(), (f * t).sin())]
     powers = [t.cos() ** (2 * order - p) * t.sin() ** p for p in range(2 * order + 1)]

@@ -1,30 +1,33 @@
-"""Rejection sampling of the leverage density: bounds of the ratio q_lambda/p, the true maximum in two and three
-dimensions."""
+"""Rejection sampling of the leverage density: bounds of the ratio q_lambda/p, the true maximum in
+two and three dimensions."""
 
 import torch
 from torch import Tensor
 
-from levlib.circle import circle_bytes, ratio_on_circles
 from levlib.draw import uniform
-from levlib.forms import BLOCK_BYTES, HalfSpaces
 from levlib.kernels import Fourier
-from levlib.leverage import RidgeLeverage, as_leverage, leverage_arcs
+from levlib.leverage.forms import BLOCK_BYTES, HalfSpaces
+from levlib.leverage.ridge import RidgeLeverage, as_leverage, leverage_arcs
 from levlib.linalg import blocks
+from levlib.sampling.circle import circle_bytes, ratio_on_circles
 
 SHORT = 1e-12
 
 
 def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
-    """Return a bound of q_lambda/p over all weights, and s_lambda / bound: the acceptance rate of rejection sampling.
+    """Return a bound of q_lambda/p over all weights, and s_lambda / bound: the acceptance rate of
+    rejection sampling.
 
-    For the NTK and ArcCosine(0) the bound is the true maximum in d = 2 (over the arcs) and d = 3 (over the cells that
-    the planes w.x_i = 0 cut from the sphere). In other dimensions it is the smaller of sum_ij max(A_ij, 0) and n times
-    the largest eigenvalue of A, as r = z^T A z with z in {0, 1}^n. For Fourier features it is the smaller of sum_ij
-    |(K + lam I)^{-1}_ij| and n over the least eigenvalue of K + lam I, at most n / lam. Those are valid, and loose: a
-    small acceptance rate may be due to the bound alone.
+    For the NTK and ArcCosine(0) the bound is the true maximum in d = 2 (over the arcs) and d = 3
+    (over the cells that the planes w.x_i = 0 cut from the sphere). In other dimensions it is the
+    smaller of sum_ij max(A_ij, 0) and n times the largest eigenvalue of A, as r = z^T A z with z in
+    {0, 1}^n. For Fourier features it is the smaller of sum_ij |(K + lam I)^{-1}_ij| and n over the
+    least eigenvalue of K + lam I, at most n / lam. Those are valid, and loose: a small acceptance
+    rate may be due to the bound alone.
 
-    Raises ValueError for ArcCosine(1) and (2), whose ratio grows without bound with |w|, for a kernel without a known
-    bound, and for a leverage with a pilot. Cost: n^2 for each of 2n arcs (d = 2) or 2n circles (d = 3), else n^3.
+    Raises ValueError for ArcCosine(1) and (2), whose ratio grows without bound with |w|, for a
+    kernel without a known bound, and for a leverage with a pilot. Cost: n^2 for each of 2n arcs (d
+    = 2) or 2n circles (d = 3), else n^3.
 
     >>> import levlib as lv
     >>> lv.rejection_bound(lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], lam=0.5))
@@ -32,7 +35,9 @@ def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
     """
     lev = as_leverage(lev)
     if lev.pilot is not None:
-        raise ValueError('a bound needs the exact leverage, got one with a pilot; use method="pool"')
+        raise ValueError(
+            'a bound needs the exact leverage, got one with a pilot; use method="pool"'
+        )
     if isinstance(lev.kernel, Fourier):
         bound = _fourier_bound(lev.form.inverse)
     elif isinstance(lev.form, HalfSpaces) and lev.form.order == 0:
@@ -44,17 +49,23 @@ def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
             f'use method="{"gibbs" if grows else "pool"}"'
         )
     if not bound > 0:
-        raise ValueError(f"the leverage underflows in {lev.X.dtype}; use float64, or rescale X and lam")
+        raise ValueError(
+            f"the leverage underflows in {lev.X.dtype}; use float64, or rescale X and lam"
+        )
     return bound, lev.s_lam / bound
 
 
-def accepted(lev: RidgeLeverage, m: int, budget: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return m weights drawn from p and kept with probability r(w) / bound, and r at them; ValueError over budget."""
+def accepted(
+    lev: RidgeLeverage, m: int, budget: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return m weights drawn from p and kept with probability r(w) / bound, and r at them;
+    ValueError over budget."""
     bound, acceptance = rejection_bound(lev)
     if m > acceptance * budget:
         instead = "gibbs" if isinstance(lev.form, HalfSpaces) else "pool"
         raise ValueError(
-            f"the acceptance rate is {acceptance:.2g} (s_lambda / bound): {m} weights need about {m / acceptance:.2g} "
+            f"the acceptance rate is {acceptance:.2g} (s_lambda / bound): {m} weights need about "
+            f"{m / acceptance:.2g} "
             f'draws from the prior, over budget={budget}; raise it or use method="{instead}"'
         )
     kept, have, drawn = [], 0, 0
@@ -66,7 +77,9 @@ def accepted(lev: RidgeLeverage, m: int, budget: int, generator: torch.Generator
         kept.append((W[chosen], ratio[chosen]))
         have, drawn = have + int(chosen.sum()), drawn + size
         if have < m and acceptance * drawn > 10 * m + 1000:  # under 1e-100 for a right ratio
-            raise ValueError(f"the leverage underflows in {W.dtype}; use float64, or rescale X and lam")
+            raise ValueError(
+                f"the leverage underflows in {W.dtype}; use float64, or rescale X and lam"
+            )
     W, ratio = (torch.cat(part)[:m] for part in zip(*kept, strict=True))
     return W, ratio
 
@@ -88,10 +101,11 @@ def _half_space_bound(lev: RidgeLeverage) -> float:
 
 
 def _largest_cell(form: HalfSpaces) -> float:
-    """The largest ratio over the cells of the sphere: each has an edge on some circle w.x_i = 0, and is met there.
+    """The largest ratio over the cells of the sphere: each has an edge on some circle w.x_i = 0,
+    and is met there.
 
-    Along that circle all points but x_i and its multiples switch as on any circle. They are held on one side over half
-    a turn and on the other over the rest, then the other way round.
+    Along that circle all points but x_i and its multiples switch as on any circle. They are held on
+    one side over half a turn and on the other over the rest, then the other way round.
     """
     X, largest = torch.nn.functional.normalize(form.X.double(), dim=1), 0.0
     for block in blocks(len(X), circle_bytes(len(X), 0), BLOCK_BYTES):
@@ -100,7 +114,9 @@ def _largest_cell(form: HalfSpaces) -> float:
         multiple = torch.hypot(a, b) < 1e-14
         for side in (1.0, -1.0):
             held = side * (X[block] @ X.T).sign()
-            edges, ratio = ratio_on_circles(form.A, a.where(~multiple, held), b.where(~multiple, 0.0), 0)
+            edges, ratio = ratio_on_circles(
+                form.A, a.where(~multiple, held), b.where(~multiple, 0.0), 0
+            )
             # arcs between switches that only rounding sets apart are no cells
             real = edges.diff(dim=1)[:, None, None] > SHORT
             largest = max(largest, float(ratio.where(real, 0.0).max()))

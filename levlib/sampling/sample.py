@@ -1,4 +1,5 @@
-"""Weights drawn from the leverage density q, by five methods, with the ratio p/q that reweighs them (Def. 3.2, 3.8)."""
+"""Weights drawn from the leverage density q, by five methods, with the ratio p/q that reweighs them
+(Def. 3.2, 3.8)."""
 
 import math
 import warnings
@@ -8,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from levlib.door import as_count, as_generator
+from levlib.checks import as_count, as_generator
 from levlib.draw import Draw, choose, uniform
-from levlib.forms import HalfSpaces
-from levlib.gibbs import great_circles
-from levlib.leverage import RidgeLeverage, as_leverage, leverage_arcs, leverage_grid
-from levlib.rejection import accepted
+from levlib.leverage.forms import HalfSpaces
+from levlib.leverage.ridge import RidgeLeverage, as_leverage, leverage_arcs, leverage_grid
+from levlib.sampling.gibbs import great_circles
+from levlib.sampling.rejection import accepted
 
 
 def sample(
@@ -27,28 +28,34 @@ def sample(
     budget: int | None = None,
     generator: torch.Generator,
 ) -> Draw:
-    """Draw m weights from the leverage density q = q_lambda / s_lambda (Def. 3.1, Theorem 3.3), with ratio = p/q.
+    """Draw m weights from the leverage density q = q_lambda / s_lambda (Def. 3.1, Theorem 3.3),
+    with ratio = p/q.
 
     `method` is one of
 
     - "arcs": NTK or ArcCosine(0), d = 2. Exact. Cost: 2 n^3 once, then O(m).
-    - "grid": Gaussian, d = 1. Exact for a density constant on the cells of a fine grid, which the ratio uses. Cost: n^2
-      a cell once, then O(m).
-    - "gibbs": NTK or ArcCosine, any d. The ends of m independent chains of `sweeps` = 10 great circles, each step
-      exact; for ArcCosine(2) with lam under 1e-4 take 20. Cost: about 10 n^2 for each chain and sweep.
-    - "rejection": NTK, ArcCosine(0) or Fourier features. Exact. Cost: n^2 / 2 for each of m / acceptance prior weights.
-    - "pool": any kernel, also with a pilot. Resamples `pool` = 100 m prior weights by their ratio. Cost: n^2 / 2 each.
+    - "grid": Gaussian, d = 1. Exact for a density constant on the cells of a fine grid, which the
+      ratio uses. Cost: n^2 a cell once, then O(m).
+    - "gibbs": NTK or ArcCosine, any d. The ends of m independent chains of `sweeps` = 10 great
+      circles, each step exact; for ArcCosine(2) with lam under 1e-4 take 20. Cost: about 10 n^2 for
+      each chain and sweep.
+    - "rejection": NTK, ArcCosine(0) or Fourier features. Exact. Cost: n^2 / 2 for each of m /
+      acceptance prior weights.
+    - "pool": any kernel, also with a pilot. Resamples `pool` = 100 m prior weights by their ratio.
+      Cost: n^2 / 2 each.
 
-    "rejection" refuses before it starts where it would need over `budget` = 10^7 prior weights, and names the
-    acceptance rate (`rejection_bound` gives it). "pool" is approximate: a cell where the ratio is r gets 1 + (m / pool)
-    (r / s_lambda) times the variance of m exact draws. It warns where pool < 10 m max r / s_lambda, ten times what
-    plain sampling needs by Theorem 3.3 to match m leverage draws, and where the mean of r in the pool is 10 % from the
-    s_lambda that it estimates, as where the pool has missed a narrow wedge. `draw.ess` is (sum r)^2 / sum r^2 of the
-    pool; more draws than that repeat weights. With a pilot, the mean of r in the pool stands for s_lambda in p/q.
+    "rejection" refuses before it starts where it would need over `budget` = 10^7 prior weights, and
+    names the acceptance rate (`rejection_bound` gives it). "pool" is approximate: a cell where the
+    ratio is r gets 1 + (m / pool) (r / s_lambda) times the variance of m exact draws. It warns
+    where pool < 10 m max r / s_lambda, ten times what plain sampling needs by Theorem 3.3 to match
+    m leverage draws, and where the mean of r in the pool is 10 % from the s_lambda that it
+    estimates, as where the pool has missed a narrow wedge. `draw.ess` is (sum r)^2 / sum r^2 of the
+    pool; more draws than that repeat weights. With a pilot, the mean of r in the pool stands for
+    s_lambda in p/q.
 
-    `mix` = a in [0, 1) draws from the defensive mixture (1 - a) q + a p, which bounds p/q by 1/a and costs at most
-    1/(1 - a) in m. Raises ValueError for an unknown method, a method that does not fit the kernel, an option of another
-    method, or mix outside [0, 1).
+    `mix` = a in [0, 1) draws from the defensive mixture (1 - a) q + a p, which bounds p/q by 1/a
+    and costs at most 1/(1 - a) in m. Raises ValueError for an unknown method, a method that does
+    not fit the kernel, an option of another method, or mix outside [0, 1).
 
     >>> import levlib as lv
     >>> lev = lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], lam=0.5)
@@ -70,10 +77,15 @@ def sample(
     W, density = drawn.W, drawn.density
     if mix:
         plain = uniform(m, generator, W) < mix
-        W = torch.where(plain[:, None], lev.kernel.sample(m, W.shape[1], generator=generator).to(W), W)
+        W = torch.where(
+            plain[:, None], lev.kernel.sample(m, W.shape[1], generator=generator).to(W), W
+        )
         density = (1 - mix) * drawn.density_at(W) + mix
     if not torch.isfinite(1 / density).all():
-        raise ValueError(f"the leverage of some weights underflows in {W.dtype}; use float64, or rescale X and lam")
+        raise ValueError(
+            f"the leverage of some weights underflows in {W.dtype}; use float64, or rescale X and "
+            "lam"
+        )
     return Draw(W.detach(), 1 / density.detach(), drawn.ess)
 
 
@@ -87,7 +99,9 @@ class _Drawn:
     ess: float | None = None
 
 
-def _proportional(lev: RidgeLeverage, W: Tensor, ratio: Tensor, total: float, ess: float | None = None) -> _Drawn:
+def _proportional(
+    lev: RidgeLeverage, W: Tensor, ratio: Tensor, total: float, ess: float | None = None
+) -> _Drawn:
     return _Drawn(W, ratio / total, lambda W: lev(W) / total, ess)
 
 
@@ -108,12 +122,18 @@ def _arcs(lev: RidgeLeverage, m: int, generator) -> _Drawn:
 
 def _grid(lev: RidgeLeverage, m: int, generator) -> _Drawn:
     edges, values = leverage_grid(lev)
-    mass = values * lev.kernel.log_prob(((edges[1:] + edges[:-1]) / 2)[:, None]).exp() * edges.diff()
+    mass = (
+        values * lev.kernel.log_prob(((edges[1:] + edges[:-1]) / 2)[:, None]).exp() * edges.diff()
+    )
     log_height = (mass / mass.sum() / edges.diff()).log()
     W = _inside(edges, choose(mass, m, generator), generator)[:, None].to(lev.X)
 
     def density_at(W: Tensor) -> Tensor:
-        cell = torch.searchsorted(edges, W[:, 0].contiguous(), right=True).sub(1).clamp(0, len(mass) - 1)
+        cell = (
+            torch.searchsorted(edges, W[:, 0].contiguous(), right=True)
+            .sub(1)
+            .clamp(0, len(mass) - 1)
+        )
         return (log_height[cell] - lev.kernel.log_prob(W)).exp()
 
     return _Drawn(W, density_at(W), density_at)
@@ -124,11 +144,14 @@ def _gibbs(lev: RidgeLeverage, m: int, generator, sweeps) -> _Drawn:
     if lev.pilot is not None or not isinstance(lev.form, HalfSpaces):
         got = f"{lev.kernel!r}{' with a pilot' if lev.pilot is not None else ''}"
         raise ValueError(
-            f'method="gibbs" needs the exact leverage of NTK or ArcCosine, got that of {got}; use method="pool"'
+            f'method="gibbs" needs the exact leverage of NTK or ArcCosine, got that of {got}; '
+            'use method="pool"'
         )
     if not len(lev.form.X):
         raise ValueError("every row of X is zero: there is no leverage to sample from")
-    W = great_circles(lev.form, lev.kernel.sample(m, lev.X.shape[1], generator=generator), sweeps, generator)
+    W = great_circles(
+        lev.form, lev.kernel.sample(m, lev.X.shape[1], generator=generator), sweeps, generator
+    )
     return _proportional(lev, W, lev(W), lev.s_lam)
 
 
@@ -143,12 +166,16 @@ def _pool(lev: RidgeLeverage, m: int, generator, pool) -> _Drawn:
     values = lev(W)
     mean, largest = float(values.double().mean()), float(values.max())
     if not mean:
-        raise ValueError(f"none of {size} prior weights has any leverage on X; use a larger pool or another method")
+        raise ValueError(
+            f"none of {size} prior weights has any leverage on X; use a larger pool or another "
+            "method"
+        )
     total = mean if lev.pilot is not None else lev.s_lam
     needed = math.ceil(10 * m * largest / total)
     if size < needed or abs(mean / total - 1) > 0.1:
         warnings.warn(
-            f"pool={size} is too small: use pool={needed if size < needed else 10 * size} or another method (the "
+            f"pool={size} is too small: use pool={needed if size < needed else 10 * size} or "
+            "another method (the "
             f"largest ratio is {largest:.3g}, the mean {mean:.3g} where s_lambda is {total:.3g})",
             stacklevel=3,
         )

@@ -1,4 +1,5 @@
-"""The rules of a chapter, on the sources; and what the executed copies hold, after `make strict` has run them."""
+"""The rules of a chapter, on the sources; and what the executed copies hold, after `make strict`
+has run them."""
 
 import ast
 import json
@@ -10,7 +11,7 @@ from statistics import median
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STAGE = ROOT / "_build" / "stage"
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 HEADINGS = [
@@ -24,7 +25,10 @@ HEADINGS = [
     "Exercises",
     "Summary and map",
 ]
-EXPLORERS = {"3_1_kernel_approximation": 3, "3_2_1_gaussian_initialization": 3}  # at least one elsewhere
+EXPLORERS = {
+    "3_1_kernel_approximation": 3,
+    "3_2_1_gaussian_initialization": 3,
+}  # at least one elsewhere
 PACKED_BYTES = 400 * 1024
 
 chapters = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -45,7 +49,11 @@ def trees(cells: list[dict]) -> list[ast.Module]:
 
 def explorer_calls(cells: list[dict]) -> list[ast.Call]:
     calls = [node for tree in trees(cells) for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return [call for call in calls if getattr(call.func, "attr", getattr(call.func, "id", "")) == "Explorer"]
+    return [
+        call
+        for call in calls
+        if getattr(call.func, "attr", getattr(call.func, "id", "")) == "Explorer"
+    ]
 
 
 def alt_text(cell: dict) -> str:
@@ -72,7 +80,8 @@ def test_the_nine_headings_stand_in_order(path):
 def test_it_opens_with_the_one_thing_and_ends_with_what_to_read_next(path):
     cells = read(path)
     assert (
-        cells[0]["source"].startswith("# ") and "If you read only one thing" in cells[0]["source"] + cells[1]["source"]
+        cells[0]["source"].startswith("# ")
+        and "If you read only one thing" in cells[0]["source"] + cells[1]["source"]
     )
     assert re.search(r"\*\*What comes next\.\*\*.*\{doc\}", cells[-1]["source"])
 
@@ -95,16 +104,22 @@ def test_prose_stands_between_any_two_code_cells(path):
 def test_no_classes_magics_installs_or_hidden_cells(path):
     cells = read(path)
     for cell in code(cells):
-        assert not re.search(r"^\s*[%!]|\bpip3? install\b|get_ipython", cell["source"], re.MULTILINE), cell["source"]
+        assert not re.search(
+            r"^\s*[%!]|\bpip3? install\b|get_ipython", cell["source"], re.MULTILINE
+        ), cell["source"]
         hidden = [tag for tag in cell["metadata"].get("tags", []) if re.match("remove|hide", tag)]
         assert not hidden, cell["source"]
-    assert not [node for tree in trees(cells) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert not [
+        node for tree in trees(cells) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    ]
 
 
 @chapters
 def test_the_chapter_asserts_and_every_exercise_waits_for_an_answer(path):
     cells = read(path)
-    assert [node for tree in trees(cells) for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    assert [
+        node for tree in trees(cells) for node in ast.walk(tree) if isinstance(node, ast.Assert)
+    ]
     prose = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
     assert len(re.findall(r"\{exercise", prose)) >= 3
 
@@ -130,7 +145,9 @@ def test_figures_have_alt_text(path):
 
 @chapters
 def test_outputs_are_stripped(path):
-    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code(read(path)))
+    assert all(
+        cell["outputs"] == [] and cell["execution_count"] is None for cell in code(read(path))
+    )
 
 
 # ---- the executed copies
@@ -143,9 +160,14 @@ def executed() -> list:
 
 
 def outputs(path: Path) -> list[tuple[dict, dict]]:
-    """Return (cell, output) for each output of the executed copy; skip where there is none, and say so."""
+    """Return (cell, output) for each output of the executed copy; skip where there is none, and say
+    so."""
     copy, record = STAGE / path, STAGE / "manifest.json"
-    if not (copy.is_file() and record.is_file() and str(path) in json.loads(record.read_text())["notebooks"]):
+    if not (
+        copy.is_file()
+        and record.is_file()
+        and str(path) in json.loads(record.read_text())["notebooks"]
+    ):
         reason = f"no executed copy of {path} in _build/stage: run make strict first"
         (pytest.fail if os.environ.get("LEVLIB_REQUIRE_BOOK") else pytest.skip)(reason)
     return [(cell, output) for cell in code(read(copy)) for output in cell["outputs"]]
@@ -163,16 +185,25 @@ def test_nothing_failed_and_nothing_was_said_on_stderr(path):
 
 @pytest.mark.parametrize("path", executed())
 def test_explorers_became_static_pages_of_modest_size(path):
-    pages = ["".join(output["data"].get("text/html", "")) for _, output in outputs(path) if "data" in output]
+    pages = [
+        "".join(output["data"].get("text/html", ""))
+        for _, output in outputs(path)
+        if "data" in output
+    ]
     found = [page for page in pages if "lev-explorer" in page]
     assert len(found) >= len(explorer_calls(read(ROOT / path))) >= 1
     assert max(map(packed_bytes, found)) <= PACKED_BYTES
-    widgets = [o for _, o in outputs(path) if "application/vnd.jupyter.widget-view+json" in o.get("data", {})]
+    widgets = [
+        o
+        for _, o in outputs(path)
+        if "application/vnd.jupyter.widget-view+json" in o.get("data", {})
+    ]
     assert not widgets, "a widget vanishes from a static page: show an Explorer instead"
 
 
 def packed_bytes(page: str) -> int:
-    """Return the length of the longest quoted base64 text in the page: the packed states of its explorer."""
+    """Return the length of the longest quoted base64 text in the page: the packed states of its
+    explorer."""
     return max((len(text) for text in re.findall(r'"([A-Za-z0-9+/=]{200,})"', page)), default=0)
 
 

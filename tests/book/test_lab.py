@@ -1,4 +1,5 @@
-"""One explorer in a real JupyterLab: run the notebook, move a slider, see the panel change through the kernel."""
+"""One explorer in a real JupyterLab: run the notebook, move a slider, see the panel change through
+the kernel."""
 
 import json
 import os
@@ -15,9 +16,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.test_explore import pictures, settled
+from tests.explorers.test_explorer import pictures, settled
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CELL = """
 import altair as alt
 import levlib as lv
@@ -31,8 +32,12 @@ def fn(lam, m):
     return {"curve": {"x": [0.0, 1.0], "y": [0.0, lam]}, "risk": lam / m}
 
 
-sliders = [lv.Slider.log("lam", 1e-4, 1.0, 5, label="ridge"), lv.Slider("m", [4, 8, 32, 64, 16], label="features")]
-explorer = lv.Explorer(fn, sliders, [lv.Panel(chart)], readout={"risk": "risk"}, caption="A line", alt="a line")
+sliders = [
+    lv.Slider.log("lam", 1e-4, 1.0, 5, label="ridge"),
+    lv.Slider("m", [4, 8, 32, 64, 16], label="features"),
+]
+panels, words = [lv.Panel(chart)], {"caption": "A line", "alt": "a line"}
+explorer = lv.Explorer(fn, sliders, panels, readout={"risk": "risk"}, **words)
 explorer
 """
 
@@ -41,20 +46,43 @@ explorer
 def lab(tmp_path_factory):
     """A server on a folder with one notebook; its address with the token."""
     folder = tmp_path_factory.mktemp("lab")
-    cells = [nbformat.v4.new_code_cell(CELL.strip()), nbformat.v4.new_code_cell("explorer.widget.index = [3, 1]")]
+    cells = [
+        nbformat.v4.new_code_cell(CELL.strip()),
+        nbformat.v4.new_code_cell("explorer.widget.index = [3, 1]"),
+    ]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "explorer.ipynb")
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "explorer.ipynb"
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
-    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={token}"]
-    quiet = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        f"--IdentityProvider.token={token}",
+    ]
+    quiet = [
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
     environment = {key: value for key, value in os.environ.items() if key != "LEVLIB_STATIC"}
     environment |= {"HOME": str(folder), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "jupyterlab", *options, *quiet, f"--ServerApp.root_dir={folder}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        *options,
+        *quiet,
+        f"--ServerApp.root_dir={folder}",
+    ]
     with open(folder / "lab.log", "w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder)
+        server = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder
+        )
         try:
             base = f"http://127.0.0.1:{port}"
             wait_for_server(f"{base}/api?token={token}", server, folder / "lab.log")

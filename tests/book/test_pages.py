@@ -1,4 +1,5 @@
-"""The book: the map of the paper, the table of contents, and every built page, read as a file and in Chromium."""
+"""The book: the map of the paper, the table of contents, and every built page, read as a file and
+in Chromium."""
 
 import functools
 import importlib
@@ -13,7 +14,7 @@ import yaml
 
 import levlib
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "stage" / "_build" / "html"
 REMOTE = re.compile(r"^(https?:)?//", re.IGNORECASE)
 
@@ -22,7 +23,10 @@ def toc_pages(toc=None) -> list[str]:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")) if toc is None else toc
     found = [toc[key] for key in ("root", "file") if key in toc]
     return found + [
-        page for key in ("parts", "chapters", "sections") for e in toc.get(key, []) for page in toc_pages(e)
+        page
+        for key in ("parts", "chapters", "sections")
+        for e in toc.get(key, [])
+        for page in toc_pages(e)
     ]
 
 
@@ -58,9 +62,10 @@ def test_what_the_map_names_exists(entry):
     for node in entry["tests"]:
         path, *names = node.split("::")
         source = (ROOT / path).read_text(encoding="utf-8")
-        assert all(re.search(rf"^\s*(def|class) {re.escape(name.split('[')[0])}\b", source, re.M) for name in names), (
-            node
-        )
+        assert all(
+            re.search(rf"^\s*(def|class) {re.escape(name.split('[')[0])}\b", source, re.M)
+            for name in names
+        ), node
 
 
 def test_the_tests_that_pages_name_exist():
@@ -71,11 +76,16 @@ def test_the_tests_that_pages_name_exist():
     ]
     assert len(named) >= 9
     for path, name in named:
-        assert re.search(rf"^def {name}\b", (ROOT / path).read_text(encoding="utf-8"), re.M), (path, name)
+        assert re.search(rf"^def {name}\b", (ROOT / path).read_text(encoding="utf-8"), re.M), (
+            path,
+            name,
+        )
 
 
 def test_the_api_pages_list_every_public_name_once():
-    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "book" / "api").glob("*.md"))
+    text = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "book" / "api").glob("*.md")
+    )
     listed = re.findall(r"^\.\. auto(?:class|function|data):: (\w+)$", text, re.MULTILINE)
     modules = re.findall(r"^\.\. automodule:: levlib\.(\w+)$", text, re.MULTILINE)
     assert sorted(listed) == sorted(name for name in levlib.__all__ if name not in modules)
@@ -140,14 +150,20 @@ def test_links_inside_the_book_resolve(html):
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not target.is_file():
                 broken.append((path.name, link))
-            elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in parsed(target).ids:
+            elif (
+                parts.fragment
+                and target.suffix == ".html"
+                and unquote(parts.fragment) not in parsed(target).ids
+            ):
                 broken.append((path.name, link))
     assert broken == []
 
 
 @pytest.mark.book
 def test_no_page_asks_another_host_for_anything(html):
-    remote = [(path.name, r) for path in pages_of(html) for r in parsed(path).resources if REMOTE.match(r)]
+    remote = [
+        (path.name, r) for path in pages_of(html) for r in parsed(path).resources if REMOTE.match(r)
+    ]
     calls = re.compile(r"(?:url\(|@import\s+)['\"]?((?:https?:)?//[^)'\"]+)")
     styles = [path for path in (html / "_static").rglob("*.css") if "mathjax" not in path.parts]
     remote += [(path.name, url) for path in styles for url in calls.findall(read(path))]
@@ -159,14 +175,19 @@ def test_resources_of_the_pages_exist(html):
     for path in pages_of(html):
         for link in parsed(path).resources:
             if not link.startswith(("data:", "#")) and link:
-                assert (path.parent / unquote(urlsplit(link).path)).resolve().is_file(), (path.name, link)
+                assert (path.parent / unquote(urlsplit(link).path)).resolve().is_file(), (
+                    path.name,
+                    link,
+                )
 
 
 @pytest.mark.book
 @each_page
 def test_the_explorers_script_is_on_the_pages_that_hold_one(html, page):
     text = read(html / f"{page}.html")
-    assert bool(re.search(r'<script[^>]*src="[^"]*lev\.js', text)) == ('class="lev-explorer' in text)
+    assert bool(re.search(r'<script[^>]*src="[^"]*lev\.js', text)) == (
+        'class="lev-explorer' in text
+    )
 
 
 def read(path: Path) -> str:
@@ -177,14 +198,22 @@ def read(path: Path) -> str:
 
 
 class Visit:
-    """One page opened from disk: the page, what it complained of, and what it asked for beyond the disk."""
+    """One page opened from disk: the page, what it complained of, and what it asked for beyond the
+    disk."""
 
     def __init__(self, browser, path: Path):
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light", offline=True)
+        self.context = browser.new_context(
+            viewport={"width": 1280, "height": 900}, color_scheme="light", offline=True
+        )
         self.page, self.complaints, self.remote = self.context.new_page(), [], []
-        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
+        self.page.on(
+            "console", lambda m: self.complaints.append(m.text) if m.type == "error" else None
+        )
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else self.note(r.url))
+        self.page.on(
+            "request",
+            lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else self.note(r.url),
+        )
         self.page.goto(path.as_uri(), wait_until="load")
         self.page.evaluate("() => window.MathJax?.startup?.promise")
 
@@ -213,7 +242,9 @@ def visits(browser, html):
 def test_a_page_complains_of_nothing_and_stays_on_the_disk(visits, page):
     visit = visits(page)
     explorers = visit.page.locator(".lev-explorer").count()
-    visit.page.wait_for_function(f"document.querySelectorAll('.lev-explorer[data-ready=\"1\"]').length == {explorers}")
+    visit.page.wait_for_function(
+        f"document.querySelectorAll('.lev-explorer[data-ready=\"1\"]').length == {explorers}"
+    )
     assert visit.complaints == [] and visit.remote == []
 
 
@@ -222,7 +253,8 @@ def test_a_page_complains_of_nothing_and_stays_on_the_disk(visits, page):
 @each_page
 def test_mathematics_is_typeset(visits, page):
     bare = (
-        "[...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).map(e => e.textContent)"
+        "[...document.querySelectorAll('.math')]"
+        ".filter(e => !e.querySelector('mjx-container')).map(e => e.textContent)"
     )
     assert visits(page).page.evaluate(bare) == []
     text = visits(page).page.evaluate("document.querySelector('main').innerText")
@@ -283,7 +315,9 @@ def test_each_slider_changes_its_own_explorer_and_no_other(visits, page):
     tab = visits(page).page
     explorers = tab.locator(".lev-explorer").all()
     for explorer in explorers:
-        names = explorer.locator("input[type=range]").evaluate_all("all => all.map(e => e.dataset.name)")
+        names = explorer.locator("input[type=range]").evaluate_all(
+            "all => all.map(e => e.dataset.name)"
+        )
         assert names and explorer.locator(".lev-panel").count()
         for name in names:
             move(tab, explorer, name, "Home")

@@ -1,4 +1,5 @@
-"""The build tools: the notebook normaliser, the staged build, the server, the search for a Python, the lock."""
+"""The build tools: the notebook normaliser, the staged build, the server, the search for a Python,
+the lock."""
 
 import importlib.util
 import json
@@ -16,7 +17,7 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "book" / "tools"
 
 
@@ -43,7 +44,10 @@ def notebook(*sources, ids=None, **metadata) -> str:
 def test_normalised_has_no_trace_of_a_run_and_keeps_what_the_author_wrote():
     kept = {"tags": ["remove-input"], "mystnb": {"image": {"alt": "a"}}}
     raw = json.loads(notebook("1 + 1\n\n", **kept, execution={"iopub.status.busy": "t"}))
-    raw["cells"][0] |= {"execution_count": 3, "outputs": [{"output_type": "stream", "name": "stdout", "text": "2"}]}
+    raw["cells"][0] |= {
+        "execution_count": 3,
+        "outputs": [{"output_type": "stream", "name": "stdout", "text": "2"}],
+    }
     raw["metadata"] = {"kernelspec": {"name": "mine", "display_name": "Mine"}, "widgets": {}}
     out = json.loads(normalise.normalised(json.dumps(raw), "chapter"))
     (cell,) = out["cells"]
@@ -53,7 +57,9 @@ def test_normalised_has_no_trace_of_a_run_and_keeps_what_the_author_wrote():
     assert out["metadata"]["kernelspec"]["name"] == "python3" and "widgets" not in out["metadata"]
 
 
-@pytest.mark.parametrize("ids", [["a", "b", "c"], ["a", "a", "a"], ["bad id!", "x", "nb-000"], ["nb-002", "é", ""]])
+@pytest.mark.parametrize(
+    "ids", [["a", "b", "c"], ["a", "a", "a"], ["bad id!", "x", "nb-000"], ["nb-002", "é", ""]]
+)
 def test_normalised_is_idempotent_valid_and_keeps_ids_that_are_good(ids):
     raw = json.loads(notebook("1", "2", "3"))
     for cell, name in zip(raw["cells"], ids, strict=True):
@@ -65,7 +71,8 @@ def test_normalised_is_idempotent_valid_and_keeps_ids_that_are_good(ids):
     names = [cell.id for cell in out.cells]
     assert len(set(names)) == 3
     assert (
-        all(new == old for new, old in zip(names, ids, strict=True) if re.fullmatch("[a-c]|x", old)) or ids == ["a"] * 3
+        all(new == old for new, old in zip(names, ids, strict=True) if re.fullmatch("[a-c]|x", old))
+        or ids == ["a"] * 3
     )
 
 
@@ -149,8 +156,8 @@ def test_what_changed_runs_again(book, monkeypatch):
 
 
 def test_a_notebook_runs_again_when_a_result_that_it_names_changes(book):
-    (book.root / "chapters/a.ipynb").write_text("reads ../bench/results/counts.json")
-    results = book.root / "bench" / "results"
+    (book.root / "chapters/a.ipynb").write_text("reads ../experiments/results/counts.json")
+    results = book.root / "experiments" / "results"
     results.mkdir(parents=True)
     (results / "counts.json").write_text("1")
     assert book() == (["intro.ipynb", "a.ipynb"], [])
@@ -166,13 +173,16 @@ def test_a_removed_notebook_leaves_nothing(book):
     (book.root / "_toc.yml").write_text("root: book/intro\n")
     assert book() == ([], [])
     assert not (book.stage / "chapters/a.ipynb").exists()
-    assert "chapters/a.ipynb" not in (book.stage / "manifest.json").read_text() or book() == ([], [])
+    assert "chapters/a.ipynb" not in (book.stage / "manifest.json").read_text() or book() == (
+        [],
+        [],
+    )
 
 
 def test_a_failure_is_shown_not_recorded_and_does_not_stop_the_others(book, capsys):
-    assert book(lambda source, target: book.run(source, target, passed=source.stem != "intro"))[1] == [
-        Path("book/intro.ipynb")
-    ]
+    assert book(lambda source, target: book.run(source, target, passed=source.stem != "intro"))[
+        1
+    ] == [Path("book/intro.ipynb")]
     said = capsys.readouterr().out
     assert "book/intro.ipynb  FAILED" in said and "what pytest said" in said
     assert book() == (["intro.ipynb"], [])
@@ -206,13 +216,15 @@ def test_execute_reports_the_failing_cell_and_leaves_the_target_alone(tmp_path):
 
 
 def test_execute_lays_the_results_that_a_notebook_names_beside_it(tmp_path):
-    source, results = tmp_path / "chapters" / "n.ipynb", tmp_path / "bench" / "results"
+    source, results = tmp_path / "chapters" / "n.ipynb", tmp_path / "experiments" / "results"
     source.parent.mkdir()
     results.mkdir(parents=True)
     (results / "counts.json").write_text("counted")
     (results / "others.json").write_text("not asked for")
-    read = "from pathlib import Path\nplace = Path('../bench/results')\n"
-    source.write_text(notebook(read + "(place / 'counts.json').read_text(), len(list(place.iterdir()))"))
+    read = "from pathlib import Path\nplace = Path('../experiments/results')\n"
+    source.write_text(
+        notebook(read + "(place / 'counts.json').read_text(), len(list(place.iterdir()))")
+    )
     passed, said = stage.execute(source, target := tmp_path / "out.ipynb")
     assert passed and "('counted', 1)" in target.read_text(), said
 
@@ -232,7 +244,9 @@ def test_serve_takes_the_next_free_port_and_ends_cleanly(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         command = [sys.executable, str(TOOLS / "serve.py"), str(tmp_path), str(port)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as server:
             assert f"port {port} is taken" in server.stdout.readline()
             address = re.search(r"http://127\.0\.0\.1:\d+/", server.stdout.readline()).group()
             with urllib.request.urlopen(address, timeout=10) as answer:
@@ -242,16 +256,24 @@ def test_serve_takes_the_next_free_port_and_ends_cleanly(tmp_path):
     assert server.returncode == 0 and "Stopped" in out and err == ""
 
 
-@pytest.mark.parametrize("port, word", [("0", "1 to 65535"), ("eight", "1 to 65535"), ("70000", "1 to 65535")])
+@pytest.mark.parametrize(
+    "port, word", [("0", "1 to 65535"), ("eight", "1 to 65535"), ("70000", "1 to 65535")]
+)
 def test_serve_refuses_what_is_no_port(tmp_path, port, word):
     (tmp_path / "index.html").write_text("")
-    ran = subprocess.run([sys.executable, TOOLS / "serve.py", tmp_path, port], capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, TOOLS / "serve.py", tmp_path, port], capture_output=True, text=True
+    )
     assert ran.returncode == 1 and word in ran.stderr and "Traceback" not in ran.stderr
 
 
 def find_python(**environment):
     return subprocess.run(
-        ["sh", TOOLS / "find_python.sh"], capture_output=True, text=True, env=os.environ | environment, cwd="/"
+        ["sh", TOOLS / "find_python.sh"],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        cwd="/",
     )
 
 
@@ -261,7 +283,11 @@ def test_find_python_takes_a_good_one_and_explains_an_old_one(tmp_path):
     old.chmod(0o755)
     assert find_python(PYTHON=sys.executable).stdout.strip() == sys.executable
     refused = find_python(PYTHON=str(old))
-    assert refused.returncode == 1 and "3.11, 3.12 or 3.13" in refused.stderr and "3.10.4" in refused.stderr
+    assert (
+        refused.returncode == 1
+        and "3.11, 3.12 or 3.13" in refused.stderr
+        and "3.10.4" in refused.stderr
+    )
 
 
 # ---- the lock
@@ -273,16 +299,26 @@ def requirements():
 
 
 def test_the_lock_pins_each_requirement_exactly_and_says_no_place():
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if not line.startswith("#")
+    ]
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!]+", line) for line in lines)
-    pins = {re.sub("[-_.]+", "-", name).lower(): version for name, version in (line.split("==") for line in lines)}
+    pins = {
+        re.sub("[-_.]+", "-", name).lower(): version
+        for name, version in (line.split("==") for line in lines)
+    }
     for need in requirements():
         assert need.specifier.contains(pins[re.sub("[-_.]+", "-", need.name).lower()]), need
 
 
 def test_the_package_asks_for_the_ranges_of_requirements_txt():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *(need for group in project["optional-dependencies"].values() for need in group)]
+    asked = [
+        *project["dependencies"],
+        *(need for group in project["optional-dependencies"].values() for need in group),
+    ]
     ranges = {need.name: need.specifier for need in requirements()}
     for need in map(Requirement, asked):
         assert ranges[need.name] == need.specifier, need

@@ -1,4 +1,5 @@
-"""Explorers: what is refused at construction, what a sweep proves, and the two lives of one definition."""
+"""Explorers: what is refused at construction, what a sweep proves, and the two lives of one
+definition."""
 
 import json
 import re
@@ -9,15 +10,18 @@ import pytest
 import torch
 
 import levlib as lv
-from levlib import assets, packing
-from levlib.controls import number
-from tests.test_packing import check_within_resolution
+from levlib.explorers import assets, packing
+from levlib.explorers.controls import number
+from tests.explorers.test_packing import check_within_resolution
 
 x = np.linspace(0.0, 1.0, 40)
 LINE = alt.Chart(alt.NamedData("curve")).mark_line().encode(x="x:Q", y="y:Q", color="which:N")
 DOTS = alt.Chart(alt.NamedData("dots")).mark_point().encode(x="x:Q", y="y:Q")
 HEAT = alt.Chart(alt.NamedData("heat")).mark_rect().encode(x="i:O", y="j:O", color="v:Q")
-SLIDERS = [lv.Slider.log("lam", 1e-4, 1.0, 5, label="ridge"), lv.Slider.integers("m", 4, 64, 5, label="features")]
+SLIDERS = [
+    lv.Slider.log("lam", 1e-4, 1.0, 5, label="ridge"),
+    lv.Slider.integers("m", 4, 64, 5, label="features"),
+]
 
 
 def fn(lam, m):
@@ -29,7 +33,11 @@ def fn(lam, m):
             "which": ["plain"] * 40 + ["leverage"] * 40,
         },
         "dots": {"x": torch.linspace(0, 1, m), "y": rng.normal(size=m)},
-        "heat": {"i": np.repeat(range(5), 5), "j": np.tile(range(5), 5), "v": np.random.default_rng(m).normal(size=25)},
+        "heat": {
+            "i": np.repeat(range(5), 5),
+            "j": np.tile(range(5), 5),
+            "v": np.random.default_rng(m).normal(size=25),
+        },
         "risk": lam / m,
     }
 
@@ -42,7 +50,11 @@ def explorer(fn=fn, **changes):
             lv.Panel(DOTS, title="dots"),
             lv.Panel(HEAT, title="heat", renderer="hybrid"),
         ],
-        "tables": [lv.Table("curve", on=("lam",)), lv.Table("dots", on=("m",)), lv.Table("heat", on=("m",), bits=7)],
+        "tables": [
+            lv.Table("curve", on=("lam",)),
+            lv.Table("dots", on=("m",)),
+            lv.Table("heat", on=("m",), bits=7),
+        ],
         "readout": {"risk": "risk of the fit"},
         "caption": "Curves <and> dots",
         "alt": "curves and dots with two sliders",
@@ -63,23 +75,42 @@ def raising(lam, m):
 CHART = alt.Chart(alt.NamedData("curve")).mark_line()
 BAD = [
     (lambda: explorer(raising), r"fn failed at lam=1, m=64: RuntimeError: the solver gave up"),
-    (lambda: explorer(changed(risk=float("nan"))), r"fn failed at lam=0.01, m=16: ValueError: risk.value holds NaN"),
+    (
+        lambda: explorer(changed(risk=float("nan"))),
+        r"fn failed at lam=0.01, m=16: ValueError: risk.value holds NaN",
+    ),
     (lambda: explorer(changed(dots={"x": [1.0, 2.0], "y": [1.0]})), "equally long and not empty"),
     (lambda: explorer(changed(dots={"x": [[1.0]], "y": [[1.0]]})), "dots.x must be 1-D, got shape"),
     (lambda: explorer(changed(dots={"x": [], "y": []})), "equally long and not empty"),
     (lambda: explorer(changed(dots=None)), "fn failed at"),
-    (lambda: explorer(lambda lam, m: fn(lam, m) | ({"extra": 1.0} if lam == 1.0 else {})), "at lam=1, m=4 returned"),
+    (
+        lambda: explorer(lambda lam, m: fn(lam, m) | ({"extra": 1.0} if lam == 1.0 else {})),
+        "at lam=1, m=4 returned",
+    ),
     (lambda: explorer(changed(extra=1.0)), "each must be in both"),
     (lambda: explorer(readout={}), "each must be in both"),
     (lambda: explorer(tables=[lv.Table("nothing")]), "tables must name what fn returns"),
-    (lambda: explorer(tables=[lv.Table("curve", on=("kappa",))]), "tables must name what fn returns"),
+    (
+        lambda: explorer(tables=[lv.Table("curve", on=("kappa",))]),
+        "tables must name what fn returns",
+    ),
     (lambda: explorer(panels=[]), "at least one panel"),
     (lambda: explorer(sliders=[]), "at least one slider"),
     (lambda: explorer(sliders=[SLIDERS[0], SLIDERS[0]]), "each with its own name"),
     (lambda: explorer(panels=[lv.Panel(CHART.encode(x="x:Q", y="z:Q"))]), "asks for ['z']"),
-    (lambda: explorer(panels=[lv.Panel(alt.Chart(alt.NamedData("no")).mark_point().encode(x="x:Q"))]), "asks for ['no"),
+    (
+        lambda: explorer(
+            panels=[lv.Panel(alt.Chart(alt.NamedData("no")).mark_point().encode(x="x:Q"))]
+        ),
+        "asks for ['no",
+    ),
     (lambda: explorer(panels=[lv.Panel(LINE | LINE)]), "a panel is one picture"),
-    (lambda: explorer(panels=[lv.Panel(alt.Chart({"values": [{"x": 1}]}).mark_point().encode(x="x:Q"))]), "name their"),
+    (
+        lambda: explorer(
+            panels=[lv.Panel(alt.Chart({"values": [{"x": 1}]}).mark_point().encode(x="x:Q"))]
+        ),
+        "name their",
+    ),
     (lambda: explorer().at((0,)), "one entry for each slider"),
     (lambda: explorer().at((0, 9)), "index of m must be in 0..4"),
     (lambda: explorer().still("pdf"), 'kind must be "png" or "svg"'),
@@ -92,7 +123,7 @@ BAD = [
     (lambda: lv.Slider.log("lam", 0, 1, 3), "0 < low < high"),
     (lambda: lv.Slider.integers("m", 8, 4, 3), "0 < low < high"),
     (lambda: lv.Slider.log("lam", 0.1, 1, 1), "count must be at least 2"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("call, message", BAD, ids=[message for _, message in BAD])
@@ -102,14 +133,20 @@ def test_what_cannot_be_drawn_fails_at_construction_and_says_where(call, message
 
 
 def test_a_failure_inside_the_grid_stops_the_sweep_and_names_the_sliders():
-    one = explorer(lambda lam, m: fn(lam, m) | {"risk": float("inf") if lam == 0.1 and m == 8 else 1.0})
-    with pytest.raises(ValueError, match=re.escape("fn failed at lam=0.1, m=8: ValueError: risk.value holds NaN")):
+    one = explorer(
+        lambda lam, m: fn(lam, m) | {"risk": float("inf") if lam == 0.1 and m == 8 else 1.0}
+    )
+    with pytest.raises(
+        ValueError, match=re.escape("fn failed at lam=0.1, m=8: ValueError: risk.value holds NaN")
+    ):
         one.sweep()
 
 
 def test_a_table_that_depends_on_more_than_it_says_stops_the_sweep():
     one = explorer(tables=[lv.Table("curve", on=("m",))])
-    with pytest.raises(ValueError, match=r"table curve at .* is not what the sliders .'m'. alone determine"):
+    with pytest.raises(
+        ValueError, match=r"table curve at .* is not what the sliders .'m'. alone determine"
+    ):
         one.sweep()
 
 
@@ -122,17 +159,26 @@ def test_a_function_with_randomness_of_its_own_stops_the_sweep():
 
 def test_a_sweep_holds_each_table_once_for_each_position_of_its_sliders():
     states = explorer().sweep()
-    assert {name: len(table) for name, table in states.items()} == {"curve": 5, "dots": 5, "heat": 5, "risk": 25}
+    assert {name: len(table) for name, table in states.items()} == {
+        "curve": 5,
+        "dots": 5,
+        "heat": 5,
+        "risk": 25,
+    }
 
 
 def test_every_state_of_a_page_is_what_fn_returns_within_the_resolution():
     one = explorer()
-    spec = json.loads(re.search(r'<script type="application/json">(.*?)</script>', one.html()).group(1))
+    spec = json.loads(
+        re.search(r'<script type="application/json">(.*?)</script>', one.html()).group(1)
+    )
     for i in range(5):
         for j in range(5):
             for name, table in one.at((i, j)).items():
                 place = spec["tables"][name]
-                state = np.ravel_multi_index([(i, j)[k] for k in place["on"]], [5] * len(place["on"]))
+                state = np.ravel_multi_index(
+                    [(i, j)[k] for k in place["on"]], [5] * len(place["on"])
+                )
                 back = packing.unpack({name: place["layout"]}, spec["packed"], name, int(state))
                 for column, values in table.items():
                     meta = place["layout"]["columns"][column]
@@ -146,11 +192,15 @@ def test_a_static_build_gives_a_page_and_a_kernel_gives_a_widget_and_a_picture(m
     one = explorer()
     monkeypatch.setenv("LEVLIB_STATIC", "1")
     static = one._repr_mimebundle_()
-    assert set(static) == {"text/html", "text/plain"} and 'class="lev-explorer"' in static["text/html"]
+    assert (
+        set(static) == {"text/html", "text/plain"} and 'class="lev-explorer"' in static["text/html"]
+    )
     assert "Curves &lt;and&gt; dots" in static["text/html"]
     monkeypatch.delenv("LEVLIB_STATIC")
     live = one._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in live and live["image/png"][:4] == b"\x89PNG"
+    assert (
+        "application/vnd.jupyter.widget-view+json" in live and live["image/png"][:4] == b"\x89PNG"
+    )
     assert live["text/plain"] == "curves and dots with two sliders"
 
 
@@ -207,7 +257,9 @@ def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "explorer.html"
     explorer().save(path)
     # a strict policy: nothing from another host, and no eval
-    policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+    policy = (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+    )
     tag = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     path.write_text(path.read_text().replace("<meta", tag + "<meta", 1))
     return path
@@ -218,9 +270,15 @@ def tab(browser, saved):
     context = browser.new_context(viewport={"width": 1000, "height": 800}, offline=True)
     page = context.new_page()
     page.complaints = []
-    page.on("console", lambda message: page.complaints.append(message.text) if message.type != "log" else None)
+    page.on(
+        "console",
+        lambda message: page.complaints.append(message.text) if message.type != "log" else None,
+    )
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else page.complaints.append(r.url))
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith(("file:", "data:")) else page.complaints.append(r.url),
+    )
     page.goto(saved.as_uri())
     page.wait_for_selector('.lev-explorer[data-ready="1"]')
     yield page
@@ -253,8 +311,14 @@ def test_each_slider_moves_the_panels_that_depend_on_it_by_keyboard(tab, name, i
     settled(tab, "2,2")
     assert tab.input_value(f'input[data-name="{name}"]') == "2"
     shown, first = (
-        tab.evaluate(f"(() => {{ const it = document.querySelector('.lev-explorer').levlib; return {what} }})()")
-        for what in ("it.views[0].data('curve').map(row => row.y)", "it.source.at([2, 2]).curve.map(row => row.y)")
+        tab.evaluate(
+            "(() => "
+            f"{{ const it = document.querySelector('.lev-explorer').levlib; return {what} }})()"
+        )
+        for what in (
+            "it.views[0].data('curve').map(row => row.y)",
+            "it.source.at([2, 2]).curve.map(row => row.y)",
+        )
     )
     assert shown == first
 
@@ -297,7 +361,10 @@ def test_a_slider_says_its_name_and_its_value(tab):
     assert slider.get_attribute("aria-valuetext") == "ridge 0.01"
     assert tab.locator(".lev-slider output").first.inner_text() == "λ = 0.01"
     assert tab.locator(".lev-panel").first.get_attribute("aria-label") == "two curves"
-    assert tab.locator(".lev-readout").inner_text().split("\n") == ["risk of the fit", number(0.01 / 16)]
+    assert tab.locator(".lev-readout").inner_text().split("\n") == [
+        "risk of the fit",
+        number(0.01 / 16),
+    ]
 
 
 @pytest.mark.browser
@@ -306,7 +373,9 @@ def test_random_states_of_the_page_are_what_fn_returns(tab):
     spec = tab.evaluate("document.querySelector('.lev-explorer').levlib.spec")
     for _ in range(10):
         index = rng.integers(0, 5, 2).tolist()
-        shown = tab.evaluate("index => document.querySelector('.lev-explorer').levlib.source.at(index)", index)
+        shown = tab.evaluate(
+            "index => document.querySelector('.lev-explorer').levlib.source.at(index)", index
+        )
         for name, table in one.at(index).items():
             for column, values in table.items():
                 meta = spec["tables"][name]["layout"]["columns"][column]
@@ -330,7 +399,12 @@ def test_an_explorer_fits_a_phone_and_follows_the_width(tab):
     tab.wait_for_timeout(300)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     assert (
-        max(tab.evaluate("[...document.querySelectorAll('.lev-view svg')].map(e => e.getBoundingClientRect().width)"))
+        max(
+            tab.evaluate(
+                "[...document.querySelectorAll('.lev-view svg')].map(e => "
+                "e.getBoundingClientRect().width)"
+            )
+        )
         <= 374
     )
 
@@ -338,7 +412,10 @@ def test_an_explorer_fits_a_phone_and_follows_the_width(tab):
 @pytest.mark.browser
 def test_paper_gets_values_without_sliders(tab):
     tab.emulate_media(media="print")
-    assert not tab.locator('input[data-name="lam"]').is_visible() and not tab.locator(".lev-reset").is_visible()
+    assert (
+        not tab.locator('input[data-name="lam"]').is_visible()
+        and not tab.locator(".lev-reset").is_visible()
+    )
     assert tab.locator(".lev-slider output").first.is_visible()
 
 

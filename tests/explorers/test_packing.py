@@ -5,11 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from levlib import packing
+from levlib.explorers import packing
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(1, 12), st.integers(1, 9), st.sampled_from([2, 7, 8, 12, 15, 32]), st.integers(0, 2**31), st.data())
+@given(
+    st.integers(1, 12),
+    st.integers(1, 9),
+    st.sampled_from([2, 7, 8, 12, 15, 32]),
+    st.integers(0, 2**31),
+    st.data(),
+)
 def test_every_state_comes_back_within_the_resolution(states, rows, bits, seed, data):
     rng = np.random.default_rng(seed)
     ragged = data.draw(st.booleans())

@@ -1,4 +1,5 @@
-"""Stationary kernels: spectral densities by quadrature and by sampling, closed forms by arithmetic, gradients."""
+"""Stationary kernels: spectral densities by quadrature and by sampling, closed forms by arithmetic,
+gradients."""
 
 import math
 
@@ -38,7 +39,9 @@ def test_the_density_integrates_to_one_and_its_transform_is_the_kernel(kernel, l
         assert abs(wrong - kernel.gram([[0.0]], [[x]]).item()) > 1e-2
 
 
-@pytest.mark.parametrize("kernel", [lv.Gaussian(0.3), lv.Matern(1.5, 0.3), lv.Matern(2.2, 0.3)], ids=repr)
+@pytest.mark.parametrize(
+    "kernel", [lv.Gaussian(0.3), lv.Matern(1.5, 0.3), lv.Matern(2.2, 0.3)], ids=repr
+)
 def test_the_transform_in_the_plane_is_the_kernel(kernel):
     """K(r) = 2 pi times the integral of p(w) J_0(2 pi w r) w, by quadrature (1e-6)."""
     for r in (0.0, 0.2, 0.5):
@@ -49,7 +52,8 @@ def test_the_transform_in_the_plane_is_the_kernel(kernel):
 
 @each_law
 def test_frequencies_on_a_line_follow_their_density(kernel, law):
-    """Kolmogorov-Smirnov with 10^5 draws: a right sampler fails one seed in 1000; a scale 10 % off fails at once."""
+    """Kolmogorov-Smirnov with 10^5 draws: a right sampler fails one seed in 1000; a scale 10 % off
+    fails at once."""
     w = kernel.sample(100_000, 1, generator=generator(7))[:, 0].numpy() / kernel.frequency_scale
     assert kstest(w, law.cdf).pvalue > 1e-3 > kstest(1.1 * w, law.cdf).pvalue
     assert kernel.log_prob([[0.2]]).item() == pytest.approx(
@@ -68,12 +72,16 @@ def test_frequencies_carry_the_length_scale_in_full_precision():
 @pytest.mark.parametrize("d", [2, 3, 5])
 @pytest.mark.parametrize("nu", [0.3, 1.0, 2.5])
 def test_student_frequencies_in_any_dimension(nu, d):
-    """|v|^2 / d ~ F(d, 2 nu) and a coordinate ~ t(2 nu): KS, a right sampler fails one seed in 500 for each case."""
+    """|v|^2 / d ~ F(d, 2 nu) and a coordinate ~ t(2 nu): KS, a right sampler fails one seed in 500
+    for each case."""
     kernel = lv.Matern(nu, 0.3)
     V = kernel.sample(50_000, d, generator=generator(8)) / kernel.frequency_scale
     assert kstest((V.square().sum(1) / d).numpy(), f(d, 2 * nu).cdf).pvalue > 1e-3
     assert kstest(V[:, -1].numpy(), t(2 * nu).cdf).pvalue > 1e-3
-    independent = lv.Matern(nu, 0.3).sample(50_000 * d, 1, generator=generator(8)).view(-1, d) / kernel.frequency_scale
+    independent = (
+        lv.Matern(nu, 0.3).sample(50_000 * d, 1, generator=generator(8)).view(-1, d)
+        / kernel.frequency_scale
+    )
     assert kstest((independent.square().sum(1) / d).numpy(), f(d, 2 * nu).cdf).pvalue < 1e-3
 
 
@@ -82,32 +90,49 @@ def test_laplacian_frequencies_are_independent_by_coordinate():
     columns = [kernel.gram(X[:, [k]]) for k in range(3)]
     assert torch.allclose(kernel.gram(X), columns[0] * columns[1] * columns[2], rtol=1e-14)
     W = kernel.sample(5, 3, generator=generator())
-    assert torch.allclose(kernel.log_prob(W), sum(kernel.log_prob(W[:, [k]]) for k in range(3)), rtol=1e-13)
+    assert torch.allclose(
+        kernel.log_prob(W), sum(kernel.log_prob(W[:, [k]]) for k in range(3)), rtol=1e-13
+    )
 
 
-@pytest.mark.parametrize("nu", [1e-3, 0.3, 0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 3.3, 7.5, 50.5, 200.3, 1000])
+@pytest.mark.parametrize(
+    "nu", [1e-3, 0.3, 0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 3.3, 7.5, 50.5, 200.3, 1000]
+)
 def test_matern_in_fifty_digits(nu):
-    """Against 2^(1 - nu) / Gamma(nu) s^nu K_nu(s) by mpmath, from distances of 1e-12 to 7 length scales."""
+    """Against 2^(1 - nu) / Gamma(nu) s^nu K_nu(s) by mpmath, from distances of 1e-12 to 7 length
+    scales."""
     mpmath.mp.dps = 50
     for r in (1e-12, 1e-5, 0.1, 1.0, 2.5, 7.0):
         s = mpmath.sqrt(2 * mpmath.mpf(nu)) * mpmath.mpf(r)
         exact = 2 ** (1 - mpmath.mpf(nu)) / mpmath.gamma(nu) * s**nu * mpmath.besselk(nu, s)
-        assert lv.Matern(nu, 1.0).gram([[0.0]], [[r]]).item() == pytest.approx(float(exact), rel=1e-12)
+        assert lv.Matern(nu, 1.0).gram([[0.0]], [[r]]).item() == pytest.approx(
+            float(exact), rel=1e-12
+        )
 
 
 def test_against_scikit_learn():
     X, Z = random_points(6, 3), random_points(4, 3, seed=1)
-    pairs = [(lv.Gaussian(0.8), sk.RBF(0.8)), *((lv.Matern(nu, 0.8), sk.Matern(0.8, nu=nu)) for nu in (0.5, 0.9, 2.5))]
+    pairs = [
+        (lv.Gaussian(0.8), sk.RBF(0.8)),
+        *((lv.Matern(nu, 0.8), sk.Matern(0.8, nu=nu)) for nu in (0.5, 0.9, 2.5)),
+    ]
     for ours, theirs in pairs:
-        assert torch.allclose(ours.gram(X, Z), torch.as_tensor(theirs(X.numpy(), Z.numpy())), rtol=1e-12)
+        assert torch.allclose(
+            ours.gram(X, Z), torch.as_tensor(theirs(X.numpy(), Z.numpy())), rtol=1e-12
+        )
 
 
 def test_matern_at_its_limits():
     X = random_points(20, 2)
-    assert torch.allclose(lv.Matern(0.5, 0.8).gram(X), torch.exp(-torch.cdist(X, X) / 0.8), rtol=1e-12)
+    assert torch.allclose(
+        lv.Matern(0.5, 0.8).gram(X), torch.exp(-torch.cdist(X, X) / 0.8), rtol=1e-12
+    )
     assert torch.allclose(lv.Matern(1000, 0.8).gram(X), lv.Gaussian(0.8).gram(X), rtol=0, atol=1e-3)
     W = lv.Matern(1e-3, 0.8).sample(1000, 3, generator=generator(), dtype=torch.float32)
-    assert torch.isfinite(W).all() and torch.isfinite(lv.Matern(1e-3, 0.8).features(torch.ones(1, 3), W)).all()
+    assert (
+        torch.isfinite(W).all()
+        and torch.isfinite(lv.Matern(1e-3, 0.8).features(torch.ones(1, 3), W)).all()
+    )
 
 
 TRAINED = [lv.Gaussian, lv.Laplacian]
@@ -121,7 +146,9 @@ def test_gradients_in_the_length_scale_and_in_the_points(make):
     X, Z = random_points(4, 2).requires_grad_(), random_points(3, 2, seed=1)
     assert torch.autograd.gradcheck(lambda scale, X: make(scale).gram(X, Z), (scale, X))
     assert torch.autograd.gradcheck(lambda scale: make(scale).gram(X.detach()), (scale,))
-    assert torch.autograd.gradcheck(lambda scale: make(scale).sample(3, 2, generator=generator()), (scale,))
+    assert torch.autograd.gradcheck(
+        lambda scale: make(scale).sample(3, 2, generator=generator()), (scale,)
+    )
     assert torch.autograd.gradcheck(lambda scale: make(scale).log_prob(Z), (scale,))
 
 

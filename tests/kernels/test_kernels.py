@@ -1,4 +1,5 @@
-"""Eq. 3 for every kernel: the mean of the features, shapes, your own kernel, and calls that must fail at the door."""
+"""Eq. 3 for every kernel: the mean of the features, shapes, your own kernel, and calls that must
+fail at the door."""
 
 import math
 import re
@@ -8,10 +9,15 @@ import pytest
 import torch
 
 import levlib as lv
-from levlib import base, gram
+from levlib.kernels import base, gram
 from tests.oracles import generator, random_points
 
-FOURIER = [lv.Gaussian(0.7), lv.Gaussian(0.7, "complex"), lv.Laplacian(1.5), lv.Laplacian(1.5, "complex")]
+FOURIER = [
+    lv.Gaussian(0.7),
+    lv.Gaussian(0.7, "complex"),
+    lv.Laplacian(1.5),
+    lv.Laplacian(1.5, "complex"),
+]
 FOURIER += [lv.Matern(0.7, 1.5), lv.Matern(2.5, 0.7, "complex")]
 KERNELS = [lv.NTK(), lv.ArcCosine(0), lv.ArcCosine(1), lv.ArcCosine(2), *FOURIER]
 X = torch.eye(3, dtype=torch.float64)
@@ -32,7 +38,11 @@ class Sign(lv.Kernel):
 
 
 def z_scores(products, K):
-    return ((products.mean(2) - K) / (products.std(2) / math.sqrt(products.shape[2]) + 1e-12)).abs().max()
+    return (
+        ((products.mean(2) - K) / (products.std(2) / math.sqrt(products.shape[2]) + 1e-12))
+        .abs()
+        .max()
+    )
 
 
 def products(kernel, X, W):
@@ -45,7 +55,8 @@ def products(kernel, X, W):
 
 @each_kernel
 def test_gram_is_the_mean_of_the_features(kernel):
-    """Eq. 3 by a z-test on 28 entries: a right kernel fails one seed in about 5000 (4.5 standard errors)."""
+    """Eq. 3 by a z-test on 28 entries: a right kernel fails one seed in about 5000 (4.5 standard
+    errors)."""
     X, M = random_points(7, 3), 40_000
     P = products(kernel, X, kernel.sample(M, 3, generator=generator(1)))
     assert z_scores(P, kernel.gram(X)) < 4.5
@@ -71,7 +82,10 @@ def test_shapes_and_dtypes(kernel, dtype):
     X, Z = random_points(4, 3).to(dtype), random_points(5, 3, seed=1).to(dtype)
     W = kernel.sample(6, 3, generator=generator(), dtype=dtype)
     assert W.shape == (6, 3) and W.dtype == dtype
-    assert kernel.gram(X).dtype == kernel.gram(X, Z).dtype == dtype and kernel.gram(X, Z).shape == (4, 5)
+    assert kernel.gram(X).dtype == kernel.gram(X, Z).dtype == dtype and kernel.gram(X, Z).shape == (
+        4,
+        5,
+    )
     assert kernel.features(X, W).shape[:2] == (4, 6) and kernel.features(X, W).real.dtype == dtype
     assert kernel.log_prob(W).shape == (6,) and kernel.log_prob(W).dtype == dtype
 
@@ -100,9 +114,14 @@ def test_gram_by_blocks_is_symmetric_and_equals_the_whole(kernel, monkeypatch):
 
 
 def test_distances_do_not_cancel_where_points_are_close_or_far_from_the_origin():
-    """Against the differences themselves, by both ways: few close pairs, and all pairs close (a shifted cloud)."""
+    """Against the differences themselves, by both ways: few close pairs, and all pairs close (a
+    shifted cloud)."""
     cloud = random_points(60, 8)
-    for X in (torch.cat([cloud, cloud[:2] + 1e-9]), cloud + 1e6, torch.zeros(5, 8, dtype=torch.float64)):
+    for X in (
+        torch.cat([cloud, cloud[:2] + 1e-9]),
+        cloud + 1e6,
+        torch.zeros(5, 8, dtype=torch.float64),
+    ):
         exact = (X[:, None] - X).norm(dim=2)
         assert torch.allclose(gram.distances(X, X), exact, rtol=1e-14, atol=0)
     product = cloud.square().sum(1)[:, None] + cloud.square().sum(1) - 2 * cloud @ cloud.T
@@ -131,7 +150,9 @@ def test_an_estimated_gram_is_the_mean_of_the_products_and_says_so():
         P = products(kernel, torch.cat([X, Z]), kernel.sample(500, 3, generator=generator(2)))
         assert torch.allclose(estimated.gram(X), P[:6, :6].mean(2), atol=1e-14)
         assert torch.allclose(estimated.gram(X, Z), P[:6, 6:].mean(2), atol=1e-14)
-        assert torch.allclose(estimated.standard_error(X, Z), P[:6, 6:].std(2) / math.sqrt(500), atol=1e-14)
+        assert torch.allclose(
+            estimated.standard_error(X, Z), P[:6, 6:].std(2) / math.sqrt(500), atol=1e-14
+        )
         assert repr(estimated) == f"{kernel!r} estimated from 500 weights"
 
 
@@ -149,18 +170,23 @@ def test_estimates_are_made_in_blocks_of_weights(monkeypatch):
     whole, error, seen = kernel.gram(X), kernel.standard_error(X), []
     monkeypatch.setattr(base, "BLOCK_BYTES", 10_000)
     features = lv.NTK.features
-    monkeypatch.setattr(lv.NTK, "features", lambda self, X, W: seen.append(len(X) * len(W)) or features(self, X, W))
+    monkeypatch.setattr(
+        lv.NTK, "features", lambda self, X, W: seen.append(len(X) * len(W)) or features(self, X, W)
+    )
     assert torch.allclose(kernel.gram(X), whole, atol=1e-15)
     assert torch.allclose(kernel.standard_error(X), error, atol=1e-15)
     assert max(seen) * 3 * 8 <= 10_000
 
 
 def test_ridge_leverage_takes_an_estimated_kernel():
-    """The mean of the ratio over w ~ p is s_lambda of the estimate, up to the estimate's own error (3 %)."""
+    """The mean of the ratio over w ~ p is s_lambda of the estimate, up to the estimate's own error
+    (3 %)."""
     X = random_points(8, 3)
     kernel = Sign().estimated(20_000, 3, generator=generator(4))
     lev = lv.RidgeLeverage(kernel, X, 0.1)
-    assert lev(kernel.sample(20_000, 3, generator=generator(5))).mean() == pytest.approx(lev.s_lam, rel=0.03)
+    assert lev(kernel.sample(20_000, 3, generator=generator(5))).mean() == pytest.approx(
+        lev.s_lam, rel=0.03
+    )
     assert lev(kernel.W).mean() == pytest.approx(lev.s_lam, rel=1e-12)
     draw = lv.sample(lev, 50, method="pool", generator=generator(6))
     assert lv.modified_features(kernel, X, draw).shape == (8, 50)
@@ -168,7 +194,9 @@ def test_ridge_leverage_takes_an_estimated_kernel():
 
 def test_an_estimated_kernel_keeps_the_density_of_its_kernel():
     kernel, W = lv.Gaussian(0.5), random_points(4, 2)
-    assert torch.equal(kernel.estimated(10, 2, generator=generator()).log_prob(W), kernel.log_prob(W))
+    assert torch.equal(
+        kernel.estimated(10, 2, generator=generator()).log_prob(W), kernel.log_prob(W)
+    )
 
 
 class Flat(Sign):
@@ -193,7 +221,9 @@ class Halfway(lv.Kernel):
 
 @pytest.mark.parametrize("kernel", [lv.NTK(), lv.ArcCosine(1), lv.ArcCosine(2), *FOURIER], ids=repr)
 def test_gradients_stay_finite_at_coincident_parallel_and_zero_points(kernel):
-    X = torch.tensor([[1.0, 2.0], [1.0, 2.0], [-1.0, -2.0], [0.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    X = torch.tensor(
+        [[1.0, 2.0], [1.0, 2.0], [-1.0, -2.0], [0.0, 0.0], [0.0, 0.0]], requires_grad=True
+    )
     for K in (kernel.gram(X), kernel.gram(X, X.detach().clone())):
         assert torch.isfinite(torch.autograd.grad(K.sin().sum(), X)[0]).all()
 
@@ -201,7 +231,9 @@ def test_gradients_stay_finite_at_coincident_parallel_and_zero_points(kernel):
 @each_kernel
 def test_the_value_is_the_same_where_autograd_records(kernel):
     X = torch.cat([random_points(30, 5), random_points(2, 5)])
-    assert torch.allclose(kernel.gram(X.clone().requires_grad_()).detach(), kernel.gram(X), rtol=1e-13, atol=1e-13)
+    assert torch.allclose(
+        kernel.gram(X.clone().requires_grad_()).detach(), kernel.gram(X), rtol=1e-13, atol=1e-13
+    )
 
 
 # ---- the door
@@ -211,22 +243,53 @@ CALLS = [
     *((lambda k=k: k.gram(torch.zeros(0, 3)), ValueError, "X is empty") for k in KERNELS),
     *((lambda k=k: k.gram([1.0, 2.0]), ValueError, "write X[:, None]") for k in KERNELS),
     *((lambda k=k: k.gram(X, torch.eye(2)), ValueError, "Z must have 3 columns") for k in KERNELS),
-    *((lambda k=k: k.gram(X, X.to("meta")), ValueError, "move one of them with .to(...)") for k in KERNELS),
-    *((lambda k=k: k.features(X, torch.eye(2)), ValueError, "W must have 3 columns") for k in KERNELS),
+    *(
+        (lambda k=k: k.gram(X, X.to("meta")), ValueError, "move one of them with .to(...)")
+        for k in KERNELS
+    ),
+    *(
+        (lambda k=k: k.features(X, torch.eye(2)), ValueError, "W must have 3 columns")
+        for k in KERNELS
+    ),
     *((lambda k=k: k.features(X, NAN), ValueError, "W holds NaN") for k in KERNELS),
-    *((lambda k=k: k.sample(0, 2, generator=g), ValueError, "m must be at least 1") for k in KERNELS),
-    *((lambda k=k: k.sample(2, 0, generator=g), ValueError, "d must be at least 1") for k in KERNELS),
-    *((lambda k=k: k.sample(2, 2, generator=0), TypeError, "torch.Generator().manual_seed(0)") for k in KERNELS),
+    *(
+        (lambda k=k: k.sample(0, 2, generator=g), ValueError, "m must be at least 1")
+        for k in KERNELS
+    ),
+    *(
+        (lambda k=k: k.sample(2, 0, generator=g), ValueError, "d must be at least 1")
+        for k in KERNELS
+    ),
+    *(
+        (lambda k=k: k.sample(2, 2, generator=0), TypeError, "torch.Generator().manual_seed(0)")
+        for k in KERNELS
+    ),
     *((lambda k=k: k.log_prob(NAN), ValueError, "W holds NaN") for k in KERNELS),
     (lambda: lv.Laplacian(0.0), ValueError, "lengthscale must be positive"),
     (lambda: lv.Laplacian(1e-300), ValueError, "lengthscale must be between 1e-100 and 1e100"),
     (lambda: lv.Laplacian(1.0, form="phase"), ValueError, "form must be"),
     (lambda: lv.Gaussian(torch.ones(2)), TypeError, "lengthscale must be a number"),
-    (lambda: lv.Gaussian(torch.tensor(-1.0, requires_grad=True)), ValueError, "lengthscale must be positive"),
-    (lambda: lv.Gaussian(torch.tensor(1.0, device="meta")), TypeError, "lengthscale must be a number"),
-    (lambda: lv.Gaussian(1e-60).gram(X.float()), ValueError, "X / lengthscale holds NaN or infinity"),
+    (
+        lambda: lv.Gaussian(torch.tensor(-1.0, requires_grad=True)),
+        ValueError,
+        "lengthscale must be positive",
+    ),
+    (
+        lambda: lv.Gaussian(torch.tensor(1.0, device="meta")),
+        TypeError,
+        "lengthscale must be a number",
+    ),
+    (
+        lambda: lv.Gaussian(1e-60).gram(X.float()),
+        ValueError,
+        "X / lengthscale holds NaN or infinity",
+    ),
     (lambda: lv.Gaussian(1.0).gram(X, NAN), ValueError, "Z holds NaN"),
-    (lambda: lv.Laplacian(1e-60).sample(2, 2, generator=g, dtype=torch.float32), ValueError, "overflow in torch.float"),
+    (
+        lambda: lv.Laplacian(1e-60).sample(2, 2, generator=g, dtype=torch.float32),
+        ValueError,
+        "overflow in torch.float",
+    ),
     (lambda: lv.Matern(0, 1.0), ValueError, "nu must be in (0, 1000]"),
     (lambda: lv.Matern(-0.5, 1.0), ValueError, "nu must be in (0, 1000]"),
     (lambda: lv.Matern(float("nan"), 1.0), ValueError, "nu must be in (0, 1000]"),
@@ -244,20 +307,34 @@ CALLS = [
     (lambda: lv.deep_ntk([1.0, 2.0], depth=2), ValueError, "write X[:, None]"),
     (lambda: lv.deep_ntk(X, torch.eye(2), depth=2), ValueError, "Z must have 3 columns"),
     (lambda: lv.deep_ntk(X, X.to("meta"), depth=2), ValueError, "move one of them with .to(...)"),
-    (lambda: Sign().gram(X), TypeError, "has no closed-form Gram matrix: define gram(X, Z) in its class"),
+    (
+        lambda: Sign().gram(X),
+        TypeError,
+        "has no closed-form Gram matrix: define gram(X, Z) in its class",
+    ),
     (lambda: lv.RidgeLeverage(Sign(), X, 0.1), TypeError, "kernel.estimated(m, d, generator=g)"),
     (lambda: Sign().log_prob(X), TypeError, "Sign() has no density: define log_prob(W)"),
     (lambda: Sign().estimated(1, 3, generator=g), ValueError, "m must be at least 2"),
     (lambda: Sign().estimated(9, 0, generator=g), ValueError, "d must be at least 1"),
-    (lambda: Sign().estimated(9, 3, generator=None), TypeError, "generator must be a torch.Generator"),
+    (
+        lambda: Sign().estimated(9, 3, generator=None),
+        TypeError,
+        "generator must be a torch.Generator",
+    ),
     (lambda: Sign().estimated(9, 3, generator=g).gram([1.0]), ValueError, "write X[:, None]"),
-    (lambda: Flat().estimated(9, 3, generator=g).gram(X), ValueError, "must return shape (n, m, d2) = (3, 9, d2)"),
+    (
+        lambda: Flat().estimated(9, 3, generator=g).gram(X),
+        ValueError,
+        "must return shape (n, m, d2) = (3, 9, d2)",
+    ),
     (lambda: Short().estimated(9, 3, generator=g), ValueError, "sample must return 9 weights"),
     (lambda: Halfway(), TypeError, "features"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize("call, error, words", CALLS, ids=[f"{i}-{c[2][:30]}" for i, c in enumerate(CALLS)])
+@pytest.mark.parametrize(
+    "call, error, words", CALLS, ids=[f"{i}-{c[2][:30]}" for i, c in enumerate(CALLS)]
+)
 def test_bad_input_to_kernels(call, error, words):
     with pytest.raises(error, match=re.escape(words)):
         call()

@@ -1,4 +1,5 @@
-"""Kernels of ReLU units: closed forms against quadrature, high precision, wide nets, and each other."""
+"""Kernels of ReLU units: closed forms against quadrature, high precision, wide nets, and each
+other."""
 
 import functools
 import itertools
@@ -11,8 +12,8 @@ from scipy.integrate import quad
 from scipy.stats import kstest
 
 import levlib as lv
-from levlib import gram
-from levlib.arccosine import _next_angle
+from levlib.kernels import gram
+from levlib.kernels.relu import _next_angle
 from tests.oracles import generator, random_points, reference_points
 
 ORDERS = [0, 1, 2]
@@ -39,10 +40,13 @@ def test_ntk_against_quadrature_on_the_circle():
     K = lv.NTK().gram(X)
     for i in range(6):
         for j in range(6):
-            # the share of directions in which both units are active, from the angles of the two half planes
+            # the share of directions in which both units are active, from the angles of the two
+            # half planes
             a, b = (math.atan2(*X[k].flip(0).tolist()) for k in (i, j))
             gap = abs((a - b + math.pi) % (2 * math.pi) - math.pi)
-            assert K[i, j] == pytest.approx(float(X[i] @ X[j]) * (math.pi - gap) / (2 * math.pi), abs=1e-14)
+            assert K[i, j] == pytest.approx(
+                float(X[i] @ X[j]) * (math.pi - gap) / (2 * math.pi), abs=1e-14
+            )
 
 
 def test_ntk_reference_numbers_in_forty_digits():
@@ -101,7 +105,8 @@ def test_d_plus_one_antipodal_pairs_make_the_matrix_singular(d):
 
 
 def test_angles_near_zero_and_pi_by_both_ways():
-    """Relative 1e-13 from 0.3 to 1e-12 of parallel or antipodal, amid many pairs that are far apart, or alone."""
+    """Relative 1e-13 from 0.3 to 1e-12 of parallel or antipodal, amid many pairs that are far
+    apart, or alone."""
     fill = unit(random_points(80, 6))
     for delta in (0.3, 1e-3, 1e-6, 1e-9, 1e-12):
         pair = torch.zeros(2, 6, dtype=torch.float64)
@@ -117,18 +122,28 @@ def test_angles_near_zero_and_pi_by_both_ways():
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_arccosine_against_quadrature_in_the_plane(order):
-    """2 E[(w.x)_+^n (w.z)_+^n] in polar coordinates: E r^(2n) = 2^n n!, and the mean over directions by quadrature."""
+    """2 E[(w.x)_+^n (w.z)_+^n] in polar coordinates: E r^(2n) = 2^n n!, and the mean over
+    directions by quadrature."""
     X = random_points(4, 2)
     K, moment = lv.ArcCosine(order).gram(X), 2**order * math.factorial(order)
     for i, j in itertools.combinations_with_replacement(range(4), 2):
         (a, b), (c, d) = X[[i, j]].tolist()
-        units = lambda phi: (a * math.cos(phi) + b * math.sin(phi), c * math.cos(phi) + d * math.sin(phi))  # noqa: B023, E731
+
+        def units(phi, a=a, b=b, c=c, d=d):
+            return a * math.cos(phi) + b * math.sin(phi), c * math.cos(phi) + d * math.sin(phi)
+
         kinks = sorted(math.atan2(y, x) % math.pi for x, y in ((-b, a), (-d, c)))
         edges = [*kinks, *(kink + math.pi for kink in kinks), kinks[0] + 2 * math.pi]
         # both units are active on a whole piece or nowhere in it
         pieces = [(lo, hi) for lo, hi in itertools.pairwise(edges) if min(units((lo + hi) / 2)) > 0]
-        total = sum(quad(lambda phi: math.prod(units(phi)) ** order, lo, hi)[0] for lo, hi in pieces)  # noqa: B023
-        assert K[i, j].item() == pytest.approx(2 * moment * total / (2 * math.pi), rel=1e-10, abs=1e-12)
+
+        def product(phi, units=units):
+            return math.prod(units(phi)) ** order
+
+        total = sum(quad(product, lo, hi)[0] for lo, hi in pieces)
+        assert K[i, j].item() == pytest.approx(
+            2 * moment * total / (2 * math.pi), rel=1e-10, abs=1e-12
+        )
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -141,7 +156,10 @@ def test_arccosine_is_homogeneous_and_has_its_diagonal(order):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_row_of_zeros_has_no_features_and_no_kernel(order):
-    X, kernel = torch.tensor([[0.0, 0.0], [1.0, 2.0], [0.0, 0.0]], dtype=torch.float64), lv.ArcCosine(order)
+    X, kernel = (
+        torch.tensor([[0.0, 0.0], [1.0, 2.0], [0.0, 0.0]], dtype=torch.float64),
+        lv.ArcCosine(order),
+    )
     features = kernel.features(X, kernel.sample(50, 2, generator=generator()))
     assert not features[[0, 2]].any() and features[1].any()
     K = kernel.gram(X)
@@ -150,11 +168,16 @@ def test_a_row_of_zeros_has_no_features_and_no_kernel(order):
 
 @pytest.mark.parametrize("kernel", [lv.NTK(), lv.ArcCosine(2)], ids=repr)
 def test_weights_are_standard_normal(kernel):
-    """KS with 10^5 draws: a right sampler fails one seed in 1000; a scale 10 % off fails at once."""
+    """KS with 10^5 draws: a right sampler fails one seed in 1000; a scale 10 % off fails at
+    once."""
     w = kernel.sample(50_000, 2, generator=generator(1)).flatten().numpy()
     assert kstest(w, "norm").pvalue > 1e-3 > kstest(1.1 * w, "norm").pvalue
-    assert quad(lambda w: kernel.log_prob([[w]]).exp().item(), -9, 9)[0] == pytest.approx(1, abs=1e-9)
-    assert kernel.log_prob([[1.0, 2.0]]).item() == pytest.approx(-2.5 - math.log(2 * math.pi), abs=1e-14)
+    assert quad(lambda w: kernel.log_prob([[w]]).exp().item(), -9, 9)[0] == pytest.approx(
+        1, abs=1e-9
+    )
+    assert kernel.log_prob([[1.0, 2.0]]).item() == pytest.approx(
+        -2.5 - math.log(2 * math.pi), abs=1e-14
+    )
 
 
 # ---- deep NTK
@@ -172,7 +195,9 @@ def test_deep_ntk_is_homogeneous_and_has_its_diagonal(depth):
     X, Z = random_points(5, 3), random_points(4, 3, seed=1)
     K = lv.deep_ntk(X, Z, depth=depth)
     assert torch.allclose(lv.deep_ntk(3 * X, Z / 2, depth=depth), 1.5 * K, rtol=1e-13)
-    assert torch.allclose(lv.deep_ntk(X, depth=depth).diagonal(), depth * X.square().sum(1), rtol=1e-14)
+    assert torch.allclose(
+        lv.deep_ntk(X, depth=depth).diagonal(), depth * X.square().sum(1), rtol=1e-14
+    )
 
 
 def recursion(cosine, depth):
@@ -186,7 +211,8 @@ def recursion(cosine, depth):
 
 @pytest.mark.parametrize("theta", [1e-12, 1e-8, 3.9e-4, 4.1e-4, 0.02, 1.0, 2.0, 3.0, math.pi])
 def test_deep_ntk_in_fifty_digits_down_to_small_angles(theta):
-    """The recursion as printed, in 50 digits; the gap to the diagonal, which is about theta, to 1e-15 (absolute)."""
+    """The recursion as printed, in 50 digits; the gap to the diagonal, which is about theta, to
+    1e-15 (absolute)."""
     mpmath.mp.dps = 50
     X = torch.tensor([[1.0, 0.0], [math.cos(theta), math.sin(theta)]], dtype=torch.float64)
     for depth in (2, 3, 5):
@@ -196,12 +222,15 @@ def test_deep_ntk_in_fifty_digits_down_to_small_angles(theta):
 
 
 def test_the_next_angle_does_not_cancel():
-    """sin^2 of half the next angle against the recursion in 50 digits (1e-12 relative down to 1e-12)."""
+    """sin^2 of half the next angle against the recursion in 50 digits (1e-12 relative down to
+    1e-12)."""
     mpmath.mp.dps = 50
     for theta in (1e-12, 1e-8, 3.9e-4, 4.1e-4, 0.1, 2.0, math.pi):
         t = mpmath.mpf(theta)
         exact = mpmath.acos((mpmath.sin(t) + (mpmath.pi - t) * mpmath.cos(t)) / mpmath.pi)
-        assert _next_angle(torch.tensor(theta, dtype=torch.float64)).item() == pytest.approx(float(exact), rel=1e-12)
+        assert _next_angle(torch.tensor(theta, dtype=torch.float64)).item() == pytest.approx(
+            float(exact), rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("depth", [2, 3])
@@ -217,11 +246,14 @@ def test_deep_ntk_float32_stays_positive_definite_where_arccos_does_not(depth):
 
 
 def empirical_ntk(X, depth, width, seeds):
-    """The tangent kernel J J^T of a random net in the NTK parametrisation, by autograd, one for each seed."""
+    """The tangent kernel J J^T of a random net in the NTK parametrisation, by autograd, one for
+    each seed."""
     shapes = [(width, X.shape[1]), *[(width, width)] * (depth - 2), (1, width)]
     for seed in seeds:
         g = generator(seed)
-        weights = [torch.randn(shape, generator=g, dtype=X.dtype).requires_grad_() for shape in shapes]
+        weights = [
+            torch.randn(shape, generator=g, dtype=X.dtype).requires_grad_() for shape in shapes
+        ]
         hidden = X.T
         for W in weights[:-1]:
             hidden = (2 / width) ** 0.5 * torch.relu(W @ hidden)
@@ -233,7 +265,8 @@ def empirical_ntk(X, depth, width, seeds):
 
 @pytest.mark.parametrize("depth, width, draws", [(2, 64, 400), (3, 256, 100)])
 def test_deep_ntk_is_the_mean_tangent_kernel_of_a_wide_net(depth, width, draws):
-    """A z-test on 10 entries at 4.5 standard errors: about one seed in 10^4 fails; the wrong depth is 40 away."""
+    """A z-test on 10 entries at 4.5 standard errors: about one seed in 10^4 fails; the wrong depth
+    is 40 away."""
     X = random_points(4, 3)
     X[1] = X[0] + 0.2 * X[1]
     kernels = torch.stack(list(empirical_ntk(X, depth, width, range(draws))))
@@ -249,8 +282,11 @@ GRAMS += [functools.partial(lv.deep_ntk, depth=depth) for depth in (2, 4)]
 
 @pytest.mark.parametrize("kernel", GRAMS)
 def test_gradients_in_the_points(kernel):
-    """Autograd against finite differences, for K(X, Z); then finite where points coincide, oppose or vanish."""
+    """Autograd against finite differences, for K(X, Z); then finite where points coincide, oppose
+    or vanish."""
     X, Z = random_points(4, 3).requires_grad_(), random_points(3, 3, seed=1)
     assert torch.autograd.gradcheck(lambda X: kernel(X, Z), (X,))
-    Y = torch.tensor([[1.0, 2.0], [1.0, 2.0], [2.0, 4.0], [-1.0, -2.0]], dtype=torch.float64, requires_grad=True)
+    Y = torch.tensor(
+        [[1.0, 2.0], [1.0, 2.0], [2.0, 4.0], [-1.0, -2.0]], dtype=torch.float64, requires_grad=True
+    )
     assert torch.isfinite(torch.autograd.grad(kernel(Y).sin().sum(), Y)[0]).all()

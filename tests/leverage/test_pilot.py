@@ -1,4 +1,5 @@
-"""Leverage from a pilot: Woodbury against the matrix it inverts, over-estimates, and points in place of features."""
+"""Leverage from a pilot: Woodbury against the matrix it inverts, over-estimates, and points in
+place of features."""
 
 import math
 
@@ -9,7 +10,13 @@ import torch
 import levlib as lv
 from tests.oracles import CIRCLES, generator, random_points
 
-KERNELS = [lv.NTK(), lv.ArcCosine(1), lv.Gaussian(1.0), lv.Gaussian(1.0, "complex"), lv.Laplacian(1.0)]
+KERNELS = [
+    lv.NTK(),
+    lv.ArcCosine(1),
+    lv.Gaussian(1.0),
+    lv.Gaussian(1.0, "complex"),
+    lv.Laplacian(1.0),
+]
 
 
 def by_definition(kernel, X, lam, pilot, W):
@@ -17,20 +24,23 @@ def by_definition(kernel, X, lam, pilot, W):
     Z = lv.modified_features(kernel, X, pilot)
     matrix = (Z @ Z.mH).real + lam * torch.eye(len(X), dtype=torch.float64)
     features = kernel.features(X, W).unbind(1)
-    return torch.stack([torch.trace(F.mH @ torch.linalg.solve(matrix.to(F.dtype), F)).real for F in features])
+    return torch.stack(
+        [torch.trace(F.mH @ torch.linalg.solve(matrix.to(F.dtype), F)).real for F in features]
+    )
 
 
 @pytest.mark.parametrize("pilots", [5, 100])
 @pytest.mark.parametrize("kernel", KERNELS, ids=repr)
 def test_the_pilot_ratio_is_the_solve_for_each_weight(kernel, pilots, monkeypatch):
-    """Fewer columns than points goes by Woodbury, more by the n x n matrix; small blocks change nothing."""
+    """Fewer columns than points goes by Woodbury, more by the n x n matrix; small blocks change
+    nothing."""
     X, W = random_points(40, 3), kernel.sample(30, 3, generator=generator(1))
     ratio = torch.rand(pilots, generator=generator(2), dtype=torch.float64) + 0.5
     pilot = lv.Draw(kernel.sample(pilots, 3, generator=generator(3)), ratio)
     exact = by_definition(kernel, X, 0.05, pilot, W)
     lev = lv.RidgeLeverage(kernel, X, 0.05, pilot=pilot)
     assert torch.allclose(lev(W), exact, rtol=1e-9)
-    monkeypatch.setattr("levlib.forms.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("levlib.leverage.forms.BLOCK_BYTES", 2000)
     assert torch.allclose(lv.RidgeLeverage(kernel, X, 0.05, pilot=pilot)(W), exact, rtol=1e-9)
 
 
@@ -63,7 +73,8 @@ def test_a_large_pilot_tends_to_the_exact_leverage():
 
 
 def test_margin_keeps_an_over_estimate_with_the_stated_probability():
-    """Theorem 3.3's premise on all arcs holds for 60 of 60 plain pilots of its count; with no margin it hardly does."""
+    """Theorem 3.3's premise on all arcs holds for 60 of 60 plain pilots of its count; with no
+    margin it hardly does."""
     X, lam, epsilon, delta = CIRCLES["clustered"], 0.5, 0.5, 0.1
     exact = lv.RidgeLeverage(lv.NTK(), X, lam)
     edges, values = lv.leverage_arcs(exact)
@@ -82,7 +93,8 @@ def test_margin_keeps_an_over_estimate_with_the_stated_probability():
 
 
 def test_the_pool_of_a_pilot_is_reweighed_by_what_it_drew_from():
-    """E[Psi Psi^T] = K by a z-test on every entry, 5 errors: about one seed in 5,000; unweighted features fail."""
+    """E[Psi Psi^T] = K by a z-test on every entry, 5 errors: about one seed in 5,000; unweighted
+    features fail."""
     X, kernel = torch.linspace(-1, 1, 30, dtype=torch.float64)[:, None], lv.Gaussian(0.3)
     lev = lv.RidgeLeverage(kernel, X, 0.05, pilot=kernel.sample(10, 1, generator=generator()))
     draw = lv.sample(lev, 2000, method="pool", pool=1_200_000, generator=generator(1))
@@ -117,5 +129,7 @@ def test_a_subsample_of_points_estimates_the_ratio():
     W = kernel.sample(500, 1, generator=generator(1))
     assert np.corrcoef(part(W).log(), exact(W).log())[0, 1] > 0.95
     assert part.s_lam == pytest.approx(exact.s_lam, rel=0.15)
-    wrong = lv.RidgeLeverage(kernel, X[chosen], lam)  # the ridge of all points is too large for a part of them
+    wrong = lv.RidgeLeverage(
+        kernel, X[chosen], lam
+    )  # the ridge of all points is too large for a part of them
     assert wrong.s_lam < 0.85 * exact.s_lam

@@ -32,7 +32,9 @@ def test_triangular_form_is_the_solve_for_each_weight(form):
 
 def test_complex_and_pair_have_the_same_leverage():
     X, W = random_points(30, 2), random_points(50, 2, seed=1)
-    pair, complex_ = (lv.RidgeLeverage(lv.Gaussian(0.8, form), X, 0.01)(W) for form in ("pair", "complex"))
+    pair, complex_ = (
+        lv.RidgeLeverage(lv.Gaussian(0.8, form), X, 0.01)(W) for form in ("pair", "complex")
+    )
     assert (pair - complex_).abs().max() <= 1e-11 * pair.max()
 
 
@@ -40,7 +42,7 @@ def test_blocks_change_nothing(monkeypatch):
     X, W = random_points(30, 3), random_points(100, 3, seed=1)
     for kernel in (lv.NTK(), lv.Gaussian(0.8)):
         whole = lv.RidgeLeverage(kernel, X, 0.1)(W)
-        monkeypatch.setattr("levlib.forms.BLOCK_BYTES", 1)
+        monkeypatch.setattr("levlib.leverage.forms.BLOCK_BYTES", 1)
         assert torch.allclose(lv.RidgeLeverage(kernel, X, 0.1)(W), whole, rtol=1e-12, atol=0)
         monkeypatch.undo()
 
@@ -51,7 +53,9 @@ def test_arcs_integrate_to_the_statistical_dimension(name, X, lam):
     lev = lv.RidgeLeverage(lv.NTK(), X, lam)
     edges, values = lv.leverage_arcs(lev)
     assert len(values) == 2 * len(X)
-    assert float((values * edges.diff()).sum()) / (2 * math.pi) == pytest.approx(lev.s_lam, rel=1e-12)
+    assert float((values * edges.diff()).sum()) / (2 * math.pi) == pytest.approx(
+        lev.s_lam, rel=1e-12
+    )
 
 
 def test_the_ratio_is_constant_on_arcs_and_scale_free():
@@ -71,12 +75,16 @@ def test_grid_integral_of_the_bumpy_data():
     integral = (values * lev.kernel.log_prob(middle[:, None]).exp() * edges.diff()).sum()
     assert integral.item() == pytest.approx(73.27698718606, abs=1e-9)
     assert lev.s_lam == pytest.approx(73.27698718606, abs=1e-9)
-    assert torch.allclose(lev.log_density(middle[:, None]).exp() * lev.s_lam,
-                          values * lev.kernel.log_prob(middle[:, None]).exp(), rtol=1e-10)  # fmt: skip
+    assert torch.allclose(
+        lev.log_density(middle[:, None]).exp() * lev.s_lam,
+        values * lev.kernel.log_prob(middle[:, None]).exp(),
+        rtol=1e-10,
+    )
 
 
 def test_mean_over_the_prior_is_the_statistical_dimension():
-    """Eq. 4 by a z-test: a right ratio fails one seed in 15,000 (4 standard errors); a ratio 5 % too large fails."""
+    """Eq. 4 by a z-test: a right ratio fails one seed in 15,000 (4 standard errors); a ratio 5 %
+    too large fails."""
     X = lv.data.sphere(30, 4, generator=generator())
     lev = lv.RidgeLeverage(lv.NTK(), X, 0.05)
     r = lev(lv.NTK().sample(20_000, 4, generator=generator(1)))
@@ -98,7 +106,9 @@ def test_duplicate_and_zero_rows():
     lev = lv.RidgeLeverage(lv.NTK(), X, 0.1)
     edges, values = lv.leverage_arcs(lev)
     assert len(values) == 6 and torch.isfinite(values).all()
-    assert float((values * edges.diff()).sum()) / (2 * math.pi) == pytest.approx(lev.s_lam, rel=1e-12)
+    assert float((values * edges.diff()).sum()) / (2 * math.pi) == pytest.approx(
+        lev.s_lam, rel=1e-12
+    )
     with pytest.raises(ValueError, match="every row of X is zero"):
         lv.leverage_arcs(lv.RidgeLeverage(lv.NTK(), [[0.0, 0.0]], 0.1))
 
@@ -115,7 +125,9 @@ def test_float32_is_honoured_and_close():
 
 
 def test_statistical_dimension_of_simple_spectra():
-    assert lv.statistical_dimension(torch.diag(torch.tensor([3.0, 1.0, 0.0])), 1.0) == pytest.approx(0.75 + 0.5)
+    assert lv.statistical_dimension(
+        torch.diag(torch.tensor([3.0, 1.0, 0.0])), 1.0
+    ) == pytest.approx(0.75 + 0.5)
     K = lv.NTK().gram(lv.data.sphere(10, 3, generator=generator()))
     assert lv.statistical_dimension(K, 1e-12) == pytest.approx(10, rel=1e-6)
     assert lv.statistical_dimension(K, 1e6) < 1e-4
@@ -129,11 +141,15 @@ def test_no_gradient_flows_through_the_leverage_or_the_draws():
         assert not lev(W).requires_grad and lev.K.requires_grad
         method = "pool" if isinstance(kernel, lv.Gaussian) else "gibbs"
         draw = lv.sample(lev, 5, method=method, generator=generator())
-        assert not draw.ratio.requires_grad and not draw.W.requires_grad and math.isfinite(lev.s_lam)
+        assert (
+            not draw.ratio.requires_grad and not draw.W.requires_grad and math.isfinite(lev.s_lam)
+        )
 
 
 def test_the_half_space_forms_are_the_solve_for_each_weight():
     X, W = random_points(30, 4), random_points(100, 4, seed=1)
     for order in (0, 1, 2):
         exact = leverage_by_definition(lv.ArcCosine(order), X, 1e-3, W)
-        assert (lv.RidgeLeverage(lv.ArcCosine(order), X, 1e-3)(W) - exact).abs().max() <= 1e-11 * exact.max()
+        assert (
+            lv.RidgeLeverage(lv.ArcCosine(order), X, 1e-3)(W) - exact
+        ).abs().max() <= 1e-11 * exact.max()

@@ -11,13 +11,22 @@ from tests.oracles import generator, random_points
 
 def by_pseudoinverse(A):
     A = A.numpy()
-    return torch.as_tensor(np.einsum("ij,jk,ik->i", A, np.linalg.pinv(A.T @ A, rcond=1e-10, hermitian=True), A))
+    return torch.as_tensor(
+        np.einsum("ij,jk,ik->i", A, np.linalg.pinv(A.T @ A, rcond=1e-10, hermitian=True), A)
+    )
 
 
-@pytest.mark.parametrize("A", [
-    random_points(30, 4), random_points(3, 8), random_points(20, 3) @ random_points(3, 6, seed=1),
-    torch.cat([random_points(9, 2), torch.zeros(3, 2, dtype=torch.float64)]), random_points(1, 1),
-], ids=["tall", "wide", "rank 3", "zero rows", "one number"])  # fmt: skip
+@pytest.mark.parametrize(
+    "A",
+    [
+        random_points(30, 4),
+        random_points(3, 8),
+        random_points(20, 3) @ random_points(3, 6, seed=1),
+        torch.cat([random_points(9, 2), torch.zeros(3, 2, dtype=torch.float64)]),
+        random_points(1, 1),
+    ],
+    ids=["tall", "wide", "rank 3", "zero rows", "one number"],
+)
 def test_exact_scores_are_the_definition(A):
     scores = lv.leverage_scores(A)
     assert torch.allclose(scores, by_pseudoinverse(A), atol=1e-10)
@@ -35,7 +44,9 @@ def test_a_zero_matrix_has_no_leverage_and_an_orthogonal_row_has_coherence_one()
 
 def test_scores_do_not_change_with_the_basis():
     A = random_points(40, 5)
-    assert torch.allclose(lv.leverage_scores(A @ random_points(5, 5, seed=1)), lv.leverage_scores(A), atol=1e-12)
+    assert torch.allclose(
+        lv.leverage_scores(A @ random_points(5, 5, seed=1)), lv.leverage_scores(A), atol=1e-12
+    )
 
 
 def spiked(n=2000, d=4):
@@ -45,7 +56,8 @@ def spiked(n=2000, d=4):
 
 
 def test_sketched_scores_are_within_a_half_and_double_with_the_stated_probability():
-    """k = (d^2 + d) / (epsilon^2 delta), epsilon = 1/2, delta = 0.1: at least 90 % of sketches, by Clopper-Pearson."""
+    """k = (d^2 + d) / (epsilon^2 delta), epsilon = 1/2, delta = 0.1: at least 90 % of sketches, by
+    Clopper-Pearson."""
     A, k = spiked(), round((16 + 4) / (0.25 * 0.1))
     exact, good = lv.leverage_scores(A), {k: 0, 5: 0}
     for rows in good:
@@ -53,11 +65,14 @@ def test_sketched_scores_are_within_a_half_and_double_with_the_stated_probabilit
             ratio = lv.leverage_scores(A, sketch=rows, generator=generator(seed)) / exact
             good[rows] += bool(ratio.min() >= 1 / 1.5 and ratio.max() <= 2)
     assert lv.success_rate(good[k], 100).low > 0.9
-    assert lv.success_rate(good[5], 100).high < 0.9  # a sketch of five sums is too small, and the test sees it
+    assert (
+        lv.success_rate(good[5], 100).high < 0.9
+    )  # a sketch of five sums is too small, and the test sees it
 
 
 def test_a_projection_is_chi_square_around_the_sketch():
-    """c score' / score of one row over 500 seeds of the projection, given the sketch; one false alarm in 1,000."""
+    """c score' / score of one row over 500 seeds of the projection, given the sketch; one false
+    alarm in 1,000."""
     A = spiked(50, 4)
     ratios = []
     for seed in range(500):
@@ -72,7 +87,9 @@ def test_a_projection_is_chi_square_around_the_sketch():
 def test_a_sketch_of_a_matrix_that_lacks_rank_and_float32():
     A = random_points(300, 2) @ random_points(2, 4, seed=1)
     estimate = lv.leverage_scores(A, sketch=200, generator=generator())
-    assert (estimate / lv.leverage_scores(A)).min() > 0.5 and (estimate / lv.leverage_scores(A)).max() < 2
+    assert (estimate / lv.leverage_scores(A)).min() > 0.5 and (
+        estimate / lv.leverage_scores(A)
+    ).max() < 2
     single = lv.leverage_scores(A.float(), sketch=200, project=3, generator=generator())
     assert single.dtype == torch.float32 and lv.leverage_scores(A.float()).dtype == torch.float32
 
@@ -88,7 +105,8 @@ def test_ridge_leverage_of_points_is_the_definition_and_adds_up_to_s_lambda(lam)
 
 
 def test_points_and_weights_share_the_statistical_dimension():
-    """The two kinds of ridge leverage add up to the same number: over points exactly, over arcs of weights exactly."""
+    """The two kinds of ridge leverage add up to the same number: over points exactly, over arcs of
+    weights exactly."""
     X = lv.data.clustered_circle(10, 10, 0.03, generator=generator(3))
     lev = lv.RidgeLeverage(lv.NTK(), X, 1e-3)
     edges, values = lv.leverage_arcs(lev)
@@ -103,12 +121,17 @@ def islands(n=1000):
 
 
 def nystrom_error(K, chosen):
-    low = K[:, chosen] @ torch.linalg.pinv(K[chosen][:, chosen], rcond=1e-10, hermitian=True) @ K[chosen]
+    low = (
+        K[:, chosen]
+        @ torch.linalg.pinv(K[chosen][:, chosen], rcond=1e-10, hermitian=True)
+        @ K[chosen]
+    )
     return float(torch.linalg.eigvalsh(K - low)[-1])
 
 
 def test_nystrom_error_is_near_the_best_and_that_of_uniform_points_is_not():
-    """|K - K~| is at most what the best rank 40 leaves, on 20 of 20 draws of 120 points; over twice that if uniform."""
+    """|K - K~| is at most what the best rank 40 leaves, on 20 of 20 draws of 120 points; over twice
+    that if uniform."""
     X, kernel, s = islands(), lv.Gaussian(0.3), 120
     K = kernel.gram(X)
     best = float(torch.linalg.eigvalsh(K)[-41])
@@ -120,9 +143,12 @@ def test_nystrom_error_is_near_the_best_and_that_of_uniform_points_is_not():
 
 
 def test_inclusion_weights_are_unbiased():
-    """sum over the chosen of weight^2 estimates n: z-test over 200 draws, 4 errors (one seed in 15,000)."""
+    """sum over the chosen of weight^2 estimates n: z-test over 200 draws, 4 errors (one seed in
+    15,000)."""
     X, kernel = islands(300), lv.Gaussian(0.3)
-    draws = [lv.recursive_nystrom(kernel, X, 0.1, 30, generator=generator(seed)) for seed in range(200)]
+    draws = [
+        lv.recursive_nystrom(kernel, X, 0.1, 30, generator=generator(seed)) for seed in range(200)
+    ]
     totals = torch.stack([weights.square().sum() for _, weights in draws])
     error = totals.std() / 200**0.5
     assert (totals.mean() - 300).abs() < 4 * error
@@ -132,7 +158,9 @@ def test_inclusion_weights_are_unbiased():
 def test_the_estimated_scores_follow_the_exact_ones_and_all_points_may_be_chosen():
     X, kernel = islands(200), lv.Gaussian(0.3)
     exact = lv.ridge_leverage_scores(kernel.gram(X), 0.1)
-    chosen = torch.cat([lv.recursive_nystrom(kernel, X, 0.1, 60, generator=generator(s))[0] for s in range(100)])
+    chosen = torch.cat(
+        [lv.recursive_nystrom(kernel, X, 0.1, 60, generator=generator(s))[0] for s in range(100)]
+    )
     counts = torch.bincount(chosen, minlength=200).double()
     assert float(counts[exact > 0.9].min()) >= 80 and np.corrcoef(counts, exact)[0, 1] > 0.9
     everything, weights = lv.recursive_nystrom(kernel, X.float(), 0.1, 200, generator=generator())
@@ -142,5 +170,5 @@ def test_the_estimated_scores_follow_the_exact_ones_and_all_points_may_be_chosen
 def test_blocks_of_points_change_nothing(monkeypatch):
     X, kernel = islands(200), lv.NTK()
     whole = lv.recursive_nystrom(kernel, X, 0.1, 20, generator=generator())
-    monkeypatch.setattr("levlib.scores.BLOCK_BYTES", 1)
+    monkeypatch.setattr("levlib.leverage.rows.BLOCK_BYTES", 1)
     assert torch.equal(lv.recursive_nystrom(kernel, X, 0.1, 20, generator=generator())[0], whole[0])

@@ -1,4 +1,5 @@
-"""Training: steps against autograd, records, resumption to the same bits, rates in the width (Theorems 3.6, 3.7)."""
+"""Training: steps against autograd, records, resumption to the same bits, rates in the width
+(Theorems 3.6, 3.7)."""
 
 import os
 import re
@@ -12,8 +13,8 @@ import pytest
 import torch
 
 import levlib as lv
+from tests.nets.test_two_layer import X_TEST, D, K, N, X, Y, by_definition, reweighed, two_layer
 from tests.oracles import generator
-from tests.test_net import X_TEST, D, K, N, X, Y, by_definition, reweighed, two_layer
 
 K_TEST = lv.NTK().gram(X_TEST, X)
 LAMBDA_0 = float(torch.linalg.eigvalsh(K)[0])
@@ -27,7 +28,9 @@ def test_a_step_is_gradient_descent_on_the_regularized_loss():
         for _ in range(3):
             leaf = W.clone().requires_grad_()
             weight = leaf if penalty == "origin" else leaf - W_0
-            loss = (Y - by_definition(net, leaf, X)).square().sum() / 2 + 0.2 * weight.square().sum() / 2
+            loss = (
+                Y - by_definition(net, leaf, X)
+            ).square().sum() / 2 + 0.2 * weight.square().sum() / 2
             W = W - 0.05 * torch.autograd.grad(loss, leaf)[0]
         run = lv.train(net, X, Y, 0.2, steps=3, lr=0.05, penalty=penalty)
         assert torch.allclose(net.W, W, rtol=1e-12, atol=1e-14)
@@ -42,11 +45,15 @@ def test_records_say_what_the_net_did():
     run = lv.train(net, X, Y, 0.1, time=6.0, record=[0.0, 1.0, 3.3], kernels=True, X_test=X_TEST)
     assert len(run.times) == 4 and run.times[0] == 0 and run.times[-1] == pytest.approx(6.0)
     assert (run.times[1:3] - torch.tensor([1.0, 3.3])).abs().max() <= run.lr / 2 + 1e-12
-    assert torch.equal(run.predictions[-1], net(X)) and torch.equal(run.test_predictions[-1], net(X_TEST))
+    assert torch.equal(run.predictions[-1], net(X)) and torch.equal(
+        run.test_predictions[-1], net(X_TEST)
+    )
     assert torch.equal(run.kernels[0], H_0) and torch.equal(run.kernels[-1], net.dynamic_kernel(X))
     moved = net.W - W_0
     assert run.movement[-1] == pytest.approx(float(moved.norm(dim=1).max()))
-    assert run.distance[-1] == pytest.approx(float(moved.norm())) and run.norm[-1] == pytest.approx(float(net.W.norm()))
+    assert run.distance[-1] == pytest.approx(float(moved.norm())) and run.norm[-1] == pytest.approx(
+        float(net.W.norm())
+    )
     assert run.movement[0] == run.distance[0] == 0
     assert torch.allclose(run.kernel_at(float(run.times[1])), run.kernels[1], atol=1e-12)
     assert torch.allclose(run.kernel_at(float(run.times[1:3].mean())), run.kernels[1:3].mean(0))
@@ -65,16 +72,22 @@ def test_time_is_cut_into_whole_stable_steps():
     largest = 1 / (1.1 * 0.36 * float(values[-1]) + 0.1)
     steps = 7.0 / run.lr
     assert steps == pytest.approx(round(steps)) and largest * (1 - 1 / steps) <= run.lr <= largest
-    assert run.convergence == pytest.approx((0.36 * float(values[0]) + 0.1) * 7.0) and not run.converged
+    assert (
+        run.convergence == pytest.approx((0.36 * float(values[0]) + 0.1) * 7.0)
+        and not run.converged
+    )
     assert lv.train(two_layer(200), X, Y, 0.1, time=1.0, lr=0.1).lr == pytest.approx(0.1)
     assert lv.train(two_layer(200), X, Y, 1.0, time=5.0).converged
 
 
 def test_the_stability_limit_is_sharp():
-    """Just under 2 / (kappa^2 lmax + lam) a linearised net converges; the step that is refused would diverge."""
+    """Just under 2 / (kappa^2 lmax + lam) a linearised net converges; the step that is refused
+    would diverge."""
     net = two_layer(8192, antisymmetric=True)
     limit = 2 / (float(torch.linalg.eigvalsh(net.dynamic_kernel(X))[-1]) + 0.1)
-    with pytest.raises(ValueError, match=re.escape(f"must be under 2 / (kappa^2 lmax(H) + lam) = {limit:g}")):
+    with pytest.raises(
+        ValueError, match=re.escape(f"must be under 2 / (kappa^2 lmax(H) + lam) = {limit:g}")
+    ):
         lv.train(net, X, Y, 0.1, steps=300, lr=1.01 * limit)
     run = lv.train(net, X, Y, 0.1, steps=100, lr=0.95 * limit, penalty="init")
     assert (run.predictions[-1] - lv.ntk_ridge(K, Y, 0.1)).norm() < 0.2
@@ -102,7 +115,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_records():
 
 KILLED = """
 import os, signal, sys
-import tests.test_descent as t
+import tests.nets.test_train as t
 import levlib as lv
 replace, writes = os.replace, []
 def fatal(*names):
@@ -117,24 +130,43 @@ t.checkpointed(sys.argv[1], sys.argv[2])
 
 def checkpointed(name, path):
     net = two_layer(300) if name == "two-layer" else lv.DeepNet(3, 40, D, generator=generator(5))
-    options = {"record": 6, "kernels": True, "X_test": X_TEST, "penalty": "init", "checkpoint_every": 0}
+    options = {
+        "record": 6,
+        "kernels": True,
+        "X_test": X_TEST,
+        "penalty": "init",
+        "checkpoint_every": 0,
+    }
     return net, lv.train(net, X, Y, 0.1, steps=30, checkpoint=path, **options)
 
 
 @pytest.mark.parametrize("name", ["two-layer", "deep"])
 def test_a_killed_run_goes_on_to_the_same_bits(name, tmp_path):
     path, whole = tmp_path / "run.npz", tmp_path / "whole.npz"
-    done = subprocess.run([sys.executable, "-c", KILLED, name, str(path)], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, name, str(path)], capture_output=True, check=False
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
     with np.load(path, allow_pickle=False) as file:
         assert '"next": 11' in str(file["state"])
     (net, run), (expected_net, expected) = checkpointed(name, path), checkpointed(name, whole)
     for W, V in zip(net.weights, expected_net.weights, strict=True):
         assert torch.equal(W, V)
-    for field in ("times", "predictions", "loss", "movement", "distance", "norm", "kernels", "test_predictions"):
+    for field in (
+        "times",
+        "predictions",
+        "loss",
+        "movement",
+        "distance",
+        "norm",
+        "kernels",
+        "test_predictions",
+    ):
         assert torch.equal(getattr(run, field), getattr(expected, field)), field
     again_net, again = checkpointed(name, path)  # a finished run is read, not run
-    assert torch.equal(again.predictions, expected.predictions) and torch.equal(again_net(X), expected_net(X))
+    assert torch.equal(again.predictions, expected.predictions) and torch.equal(
+        again_net(X), expected_net(X)
+    )
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
@@ -159,7 +191,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 def test_a_progress_bar_shows_on_long_runs_alone(capsys, monkeypatch):
     lv.train(two_layer(20), X, Y, 0.1, steps=20)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.modules["levlib.descent"], "PROGRESS_DELAY", 1e-9)
+    monkeypatch.setattr(sys.modules["levlib.nets.train"], "PROGRESS_DELAY", 1e-9)
     lv.train(two_layer(20), X, Y, 0.1, steps=20)
     assert "20/20" in capsys.readouterr().err
     lv.train(two_layer(20), X, Y, 0.1, steps=20, progress=False)
@@ -167,21 +199,32 @@ def test_a_progress_bar_shows_on_long_runs_alone(capsys, monkeypatch):
 
 
 def test_the_environment_silences_the_progress_bar():
-    code = "import sys, tests.test_descent as t; sys.modules['levlib.descent'].PROGRESS_DELAY = 1e-9; "
+    code = (
+        "import sys, tests.nets.test_train as t; "
+        "sys.modules['levlib.nets.train'].PROGRESS_DELAY = 1e-9; "
+    )
     code += "t.lv.train(t.two_layer(20), t.X, t.Y, 0.1, steps=20)"
     for silent in ("", "1"):
         environment = {**os.environ, "TQDM_DISABLE": silent}
-        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
+        )
         assert ("20/20" in ran.stderr) != bool(silent)
 
 
-# Rates in the width. Each slope is over 11 seeds and four widths; bounds hold the whole 95 % bootstrap interval.
+# Rates in the width. Each slope is over 11 seeds and four widths; bounds hold the whole 95 %
+# bootstrap interval.
 WIDTHS, SEEDS, LAM = [2**k for k in (7, 9, 11, 13)], 11, 0.02
 TIME = 5.5 / (LAMBDA_0 + LAM)
 
 
 def slopes(antisymmetric, scale=1.0):
-    """Slopes of the training and the test error in the width; `scale` multiplies the output weights, 1 is right."""
+    """Slopes of the training and the test error in the width; `scale` multiplies the output
+    weights, 1 is right."""
     u, u_test = lv.ntk_ridge(K, Y, LAM), lv.ntk_ridge(K, Y, LAM, K_test=K_TEST)
     table = torch.empty(2, SEEDS, len(WIDTHS))
     for seed in range(SEEDS):
@@ -200,8 +243,9 @@ def rates():
 
 
 def like_the_root(slope):
-    """The 95 % interval lies in [-0.65, -0.35]. Its half width is 0.03 here, so its ends are about 8 standard errors
-    from the bounds where the true slope is -1/2: a false alarm in fewer than one of a million sets of seeds."""
+    """The 95 % interval lies in [-0.65, -0.35]. Its half width is 0.03 here, so its ends are about
+    8 standard errors from the bounds where the true slope is -1/2: a false alarm in fewer than one
+    of a million sets of seeds."""
     return -0.65 < slope.low and slope.high < -0.35
 
 
@@ -211,20 +255,23 @@ def test_theorem_3_6_the_training_error_falls_like_the_root_of_the_width(rates):
 
 
 def test_a_net_of_the_wrong_scale_fails_the_test_of_theorem_3_6():
-    """Output weights twice too large lead to another ridge predictor. (5 % too large goes unseen: slope -0.47.)"""
+    """Output weights twice too large lead to another ridge predictor. (5 % too large goes unseen:
+    slope -0.47.)"""
     assert slopes(True, scale=2.0)[0].estimate > -0.2
 
 
 def test_theorem_3_7_the_test_error_falls_only_when_the_net_starts_at_zero(rates):
-    """At kappa = 1 the plain net keeps exp(-lam T) of its initial output off the data, whatever its width: the other
-    fails the test of each. Standard errors are 0.04, the bounds 3.5 of them off: false alarms under 1 in 1000."""
+    """At kappa = 1 the plain net keeps exp(-lam T) of its initial output off the data, whatever its
+    width: the other fails the test of each. Standard errors are 0.04, the bounds 3.5 of them off:
+    false alarms under 1 in 1000."""
     plain, antisymmetric = rates["plain"][1], rates["antisymmetric"][1]
     assert abs(plain.estimate) < 0.15 and -0.35 not in plain, str(plain)
     assert -0.65 < antisymmetric.estimate < -0.35 and antisymmetric.high < -0.3, str(antisymmetric)
 
 
 def test_with_lam_shrinking_in_the_width_the_error_falls_like_one_over_the_width():
-    """lam ~ m^-1/2, as Theorem 3.6 asks: Y - u* ~ m^-1/2 then multiplies H(t) - H ~ m^-1/2 in Eq. 14."""
+    """lam ~ m^-1/2, as Theorem 3.6 asks: Y - u* ~ m^-1/2 then multiplies H(t) - H ~ m^-1/2 in Eq.
+    14."""
     table = torch.empty(SEEDS, len(WIDTHS))
     for seed in range(SEEDS):
         for column, m in enumerate(WIDTHS):
@@ -237,16 +284,32 @@ def test_with_lam_shrinking_in_the_width_the_error_falls_like_one_over_the_width
 
 
 def test_the_plateau_after_lam_t_of_4_is_not_cured_by_width():
-    """|W|^2 with fixed lam: the weights die as exp(-lam t), H(t) with them; |W - W(0)|^2 keeps the error falling."""
+    """|W|^2 with fixed lam: the weights die as exp(-lam t), H(t) with them; |W - W(0)|^2 keeps the
+    error falling."""
     lam, error = 0.1, {}
     u = lv.ntk_ridge(K, Y, lam)
     for m in (2**9, 2**13):
         for penalty in ("origin", "init"):
-            run = lv.train(two_layer(m, antisymmetric=True), X, Y, lam, time=8 / lam, penalty=penalty, record=[1 / lam])
+            run = lv.train(
+                two_layer(m, antisymmetric=True),
+                X,
+                Y,
+                lam,
+                time=8 / lam,
+                penalty=penalty,
+                record=[1 / lam],
+            )
             error[penalty, m] = (run.predictions[1:] - u).norm(dim=1)
     narrow, wide = error["origin", 2**9], error["origin", 2**13]
-    assert wide[0] < 0.6 * narrow[0] and wide[1] > 4 * wide[0] and wide[1] == pytest.approx(float(narrow[1]), rel=0.02)
-    assert error["init", 2**13][1] < error["init", 2**13][0] and error["init", 2**13][1] < 0.5 * error["init", 2**9][1]
+    assert (
+        wide[0] < 0.6 * narrow[0]
+        and wide[1] > 4 * wide[0]
+        and wide[1] == pytest.approx(float(narrow[1]), rel=0.02)
+    )
+    assert (
+        error["init", 2**13][1] < error["init", 2**13][0]
+        and error["init", 2**13][1] < 0.5 * error["init", 2**9][1]
+    )
 
 
 NET = two_layer(8)
@@ -255,25 +318,63 @@ CALLS = [
     (lambda: lv.train(NET, X, Y[:2], 0.1, steps=1), ValueError, "Y must have 20 entries"),
     (lambda: lv.train(NET, X, Y * torch.nan, 0.1, steps=1), ValueError, "Y holds NaN"),
     (lambda: lv.train(NET, X, Y, 0, steps=1), ValueError, "lam must be positive"),
-    (lambda: lv.train(NET, X, Y, 0.1), ValueError, "give either the flow time (time=) or the number of steps"),
+    (
+        lambda: lv.train(NET, X, Y, 0.1),
+        ValueError,
+        "give either the flow time (time=) or the number of steps",
+    ),
     (lambda: lv.train(NET, X, Y, 0.1, time=1, steps=1), ValueError, "not both"),
     (lambda: lv.train(NET, X, Y, 0.1, time=0), ValueError, "time must be positive"),
     (lambda: lv.train(NET, X, Y, 0.1, steps=0), ValueError, "steps must be at least 1"),
     (lambda: lv.train(NET, X, Y, 0.1, steps=1, lr=-1), ValueError, "lr must be positive"),
     (lambda: lv.train(NET, X, Y, 0.1, steps=1, lr=100), ValueError, "lr = 100 is not stable"),
-    (lambda: lv.train(NET, X, Y, 0.1, steps=1, penalty="l1"), ValueError, 'penalty must be "origin"'),
+    (
+        lambda: lv.train(NET, X, Y, 0.1, steps=1, penalty="l1"),
+        ValueError,
+        'penalty must be "origin"',
+    ),
     (lambda: lv.train(NET, X, Y, 0.1, time=1, record=0), ValueError, "record must be at least 1"),
-    (lambda: lv.train(NET, X, Y, 0.1, time=1, record=[0, 9]), ValueError, "record must hold times from 0 to T = 1"),
-    (lambda: lv.train(NET, X, Y, 0.1, time=1, record="all"), TypeError, "record must be a tensor or an array"),
-    (lambda: lv.train(NET, X, Y, 0.1, time=1, X_test=X[:, :2]), ValueError, "X_test must have 10 columns"),
-    (lambda: lv.train(NET, X, Y, 0.1, time=1, checkpoint="no/such/run.npz"), ValueError, "a folder that exists"),
-    (lambda: lv.train(NET, X, Y, 0.1, time=1, checkpoint="."), ValueError, "checkpoint must name a file"),
-    (lambda: lv.train(NET, X, Y, 0.1, time=1, checkpoint="a", checkpoint_every=-1), ValueError, "a number >= 0"),
-    (lambda: lv.train(NET, X, Y, 0.1, time=1).kernel_at(0.5), ValueError, "train with kernels=True"),
-]  # fmt: skip
+    (
+        lambda: lv.train(NET, X, Y, 0.1, time=1, record=[0, 9]),
+        ValueError,
+        "record must hold times from 0 to T = 1",
+    ),
+    (
+        lambda: lv.train(NET, X, Y, 0.1, time=1, record="all"),
+        TypeError,
+        "record must be a tensor or an array",
+    ),
+    (
+        lambda: lv.train(NET, X, Y, 0.1, time=1, X_test=X[:, :2]),
+        ValueError,
+        "X_test must have 10 columns",
+    ),
+    (
+        lambda: lv.train(NET, X, Y, 0.1, time=1, checkpoint="no/such/run.npz"),
+        ValueError,
+        "a folder that exists",
+    ),
+    (
+        lambda: lv.train(NET, X, Y, 0.1, time=1, checkpoint="."),
+        ValueError,
+        "checkpoint must name a file",
+    ),
+    (
+        lambda: lv.train(NET, X, Y, 0.1, time=1, checkpoint="a", checkpoint_every=-1),
+        ValueError,
+        "a number >= 0",
+    ),
+    (
+        lambda: lv.train(NET, X, Y, 0.1, time=1).kernel_at(0.5),
+        ValueError,
+        "train with kernels=True",
+    ),
+]
 
 
-@pytest.mark.parametrize("call, error, words", CALLS, ids=[f"{i}-{c[2][:30]}" for i, c in enumerate(CALLS)])
+@pytest.mark.parametrize(
+    "call, error, words", CALLS, ids=[f"{i}-{c[2][:30]}" for i, c in enumerate(CALLS)]
+)
 def test_bad_input(call, error, words):
     with pytest.raises(error, match=re.escape(words)):
         call()

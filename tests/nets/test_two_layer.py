@@ -1,4 +1,5 @@
-"""Nets: outputs, gradients and dynamic kernels against autograd, Euler's identity, the kernel of a wide deep net."""
+"""Nets: outputs, gradients and dynamic kernels against autograd, Euler's identity, the kernel of a
+wide deep net."""
 
 import re
 
@@ -39,7 +40,9 @@ NETS = {
 
 
 @pytest.mark.parametrize("name", NETS)
-@pytest.mark.parametrize("budgets", [(2**20, 2**30), (2**12, 2**30), (2**12, 0)], ids=["whole", "blocks", "again"])
+@pytest.mark.parametrize(
+    "budgets", [(2**20, 2**30), (2**12, 2**30), (2**12, 0)], ids=["whole", "blocks", "again"]
+)
 def test_output_and_gradient_are_those_of_autograd(name, budgets, monkeypatch):
     monkeypatch.setitem(lv.net.BLOCK_BYTES, "cpu", budgets[0])
     monkeypatch.setitem(lv.net.MASK_BYTES, "cpu", budgets[1])
@@ -56,7 +59,10 @@ def test_output_and_gradient_are_those_of_autograd(name, budgets, monkeypatch):
 def test_dynamic_kernel_is_the_product_of_gradients(name, monkeypatch):
     monkeypatch.setitem(lv.net.BLOCK_BYTES, "cpu", 2**12)
     net = NETS[name]()
-    gradients = lambda points: torch.autograd.functional.jacobian(lambda W: by_definition(net, W, points), net.W)  # noqa: E731
+
+    def gradients(points):
+        return torch.autograd.functional.jacobian(lambda W: by_definition(net, W, points), net.W)
+
     J, J_test = (gradients(points).flatten(1) / net.kappa for points in (X, X_TEST))
     assert torch.allclose(net.dynamic_kernel(X), J @ J.T, rtol=1e-12, atol=1e-14)
     assert torch.allclose(net.dynamic_kernel(X_TEST, X), J_test @ J.T, rtol=1e-12, atol=1e-14)
@@ -67,9 +73,13 @@ def test_the_output_weights_are_those_of_definitions_3_5_and_3_8():
     assert torch.equal(plain.output.abs(), torch.full((50,), 50**-0.5, dtype=torch.float64))
     assert set(plain.a.tolist()) == {-1.0, 1.0}
     draw = lv.sample(lv.RidgeLeverage(lv.NTK(), X, 0.1), 50, method="pool", generator=generator())
-    assert torch.allclose(other.output, other.a * (draw.ratio / 50).sqrt()) and torch.equal(other.W, draw.W)
+    assert torch.allclose(other.output, other.a * (draw.ratio / 50).sqrt()) and torch.equal(
+        other.W, draw.W
+    )
     lv.train(other, X, Y, 0.1, steps=3)
-    assert torch.allclose(other.output, other.a * (draw.ratio / 50).sqrt()) and not torch.equal(other.W, draw.W)
+    assert torch.allclose(other.output, other.a * (draw.ratio / 50).sqrt()) and not torch.equal(
+        other.W, draw.W
+    )
 
 
 @pytest.mark.parametrize("m, d, n", [(7, 3, 5), (4097, 7, 33), (20000, 5, 20)])
@@ -78,14 +88,18 @@ def test_an_antisymmetric_net_starts_at_exactly_zero_with_the_same_kernel(m, d, 
     points = random_points(n, d).to(dtype)
     net, plain = two_layer(m, d=d, dtype=dtype, antisymmetric=True), two_layer(m, d=d, dtype=dtype)
     assert not net(points).any() and plain(points).all()
-    assert torch.allclose(net.dynamic_kernel(points), plain.dynamic_kernel(points), rtol=1e-4, atol=1e-5)
+    assert torch.allclose(
+        net.dynamic_kernel(points), plain.dynamic_kernel(points), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_dtype_follows_the_draw():
     net = two_layer(30, dtype=torch.float32)
     assert repr(net) == "TwoLayerNet(m=30, d=10, kappa=1, antisymmetric=False)"
     run = lv.train(net, X.numpy(), Y.numpy(), 0.1, steps=5, kernels=True)
-    assert {net(X).dtype, run.predictions.dtype, run.kernels.dtype, run.loss.dtype} == {torch.float32}
+    assert {net(X).dtype, run.predictions.dtype, run.kernels.dtype, run.loss.dtype} == {
+        torch.float32
+    }
 
 
 def test_nets_carry_no_gradient_and_do_not_need_a_gradient_mode():
@@ -133,7 +147,9 @@ def test_the_dynamic_kernel_of_a_deep_net_is_the_product_of_gradients(depth):
         each = [net.gradient(x[None], net(x[None]) - 1)[1] for x in points]
         rows.append(torch.stack([torch.cat([G.flatten() for G in one]) for one in each]))
     assert torch.allclose(net.dynamic_kernel(X), rows[0] @ rows[0].T, rtol=1e-12, atol=1e-12)
-    assert torch.allclose(net.dynamic_kernel(X_TEST, X), rows[1] @ rows[0].T, rtol=1e-12, atol=1e-12)
+    assert torch.allclose(
+        net.dynamic_kernel(X_TEST, X), rows[1] @ rows[0].T, rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("depth", [2, 3])
@@ -163,13 +179,41 @@ g = generator()
 
 CALLS = [
     (lambda: lv.TwoLayerNet.from_draw(X, generator=g), TypeError, "draw must be a levlib Draw"),
-    (lambda: lv.TwoLayerNet.from_draw(DRAW, generator=None), TypeError, "torch.Generator().manual_seed(0)"),
-    (lambda: lv.TwoLayerNet.from_draw(DRAW, kappa=0, generator=g), ValueError, "kappa must be positive"),
-    (lambda: lv.TwoLayerNet.from_draw(DRAW, kappa=-1, generator=g), ValueError, "kappa must be positive"),
-    (lambda: lv.TwoLayerNet.from_draw(DRAW, kappa="small", generator=g), TypeError, "kappa must be a number"),
-    (lambda: lv.TwoLayerNet.from_draw(lv.Draw(X, -X[:, 0]), generator=g), ValueError, "draw.ratio must hold p/q >= 0"),
-    (lambda: lv.TwoLayerNet.from_draw(lv.Draw(X, X[0]), generator=g), ValueError, "draw.ratio must have 20 entries"),
-    (lambda: lv.TwoLayerNet.from_draw(lv.Draw(X * torch.nan, X[:, 0]), generator=g), ValueError, "draw.W holds NaN"),
+    (
+        lambda: lv.TwoLayerNet.from_draw(DRAW, generator=None),
+        TypeError,
+        "torch.Generator().manual_seed(0)",
+    ),
+    (
+        lambda: lv.TwoLayerNet.from_draw(DRAW, kappa=0, generator=g),
+        ValueError,
+        "kappa must be positive",
+    ),
+    (
+        lambda: lv.TwoLayerNet.from_draw(DRAW, kappa=-1, generator=g),
+        ValueError,
+        "kappa must be positive",
+    ),
+    (
+        lambda: lv.TwoLayerNet.from_draw(DRAW, kappa="small", generator=g),
+        TypeError,
+        "kappa must be a number",
+    ),
+    (
+        lambda: lv.TwoLayerNet.from_draw(lv.Draw(X, -X[:, 0]), generator=g),
+        ValueError,
+        "draw.ratio must hold p/q >= 0",
+    ),
+    (
+        lambda: lv.TwoLayerNet.from_draw(lv.Draw(X, X[0]), generator=g),
+        ValueError,
+        "draw.ratio must have 20 entries",
+    ),
+    (
+        lambda: lv.TwoLayerNet.from_draw(lv.Draw(X * torch.nan, X[:, 0]), generator=g),
+        ValueError,
+        "draw.W holds NaN",
+    ),
     (lambda: NET(X[:, :3]), ValueError, "X must have 10 columns"),
     (lambda: NET.gradient(X, Y[:3]), ValueError, "Y must have 20 entries to match the data"),
     (lambda: NET.dynamic_kernel(X, X[:, :2]), ValueError, "Z must have 10 columns"),
@@ -180,10 +224,12 @@ CALLS = [
     (lambda: lv.DeepNet(2, 4, D, generator=0), TypeError, "generator must be a torch.Generator"),
     (lambda: lv.DeepNet(2, 4, D, kappa=0, generator=g), ValueError, "kappa must be positive"),
     (lambda: lv.DeepNet(2, 4, D, generator=g)(X[:, :3]), ValueError, "X must have 10 columns"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize("call, error, words", CALLS, ids=[f"{i}-{c[2][:30]}" for i, c in enumerate(CALLS)])
+@pytest.mark.parametrize(
+    "call, error, words", CALLS, ids=[f"{i}-{c[2][:30]}" for i, c in enumerate(CALLS)]
+)
 def test_bad_input(call, error, words):
     with pytest.raises(error, match=re.escape(words)):
         call()

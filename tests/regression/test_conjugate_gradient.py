@@ -1,4 +1,5 @@
-"""Conjugate gradient: the right answer, a matrix never stored, and iterations that follow the condition number."""
+"""Conjugate gradient: the right answer, a matrix never stored, and iterations that follow the
+condition number."""
 
 import math
 import warnings
@@ -23,7 +24,9 @@ def features(method: str, m: int, seed: int, kernel=KERNEL) -> torch.Tensor:
     return lv.modified_features(kernel, X, draws[method](generator(seed)))
 
 
-@pytest.mark.parametrize("matrix", [K, K.numpy(), lv.gram_matvec(KERNEL, X), lambda V: (K @ V).numpy()])
+@pytest.mark.parametrize(
+    "matrix", [K, K.numpy(), lv.gram_matvec(KERNEL, X), lambda V: (K @ V).numpy()]
+)
 @pytest.mark.parametrize("Psi", [None, features("leverage", 50, 0)])
 def test_the_answer_is_the_exact_one(matrix, Psi):
     labels = torch.stack([Y, F, torch.zeros_like(Y)], dim=1)
@@ -50,7 +53,13 @@ def test_the_size_of_the_labels_does_not_matter(scale):
 
 def test_complex_features_precondition_like_their_pairs():
     pair, complex_ = (
-        lv.solve_krr_cg(K, Y, LAM, Psi=features("leverage", 50, 0, lv.Gaussian(KERNEL.lengthscale, form)), tol=1e-8)
+        lv.solve_krr_cg(
+            K,
+            Y,
+            LAM,
+            Psi=features("leverage", 50, 0, lv.Gaussian(KERNEL.lengthscale, form)),
+            tol=1e-8,
+        )
         for form in ("pair", "complex")
     )
     assert (pair.alpha - complex_.alpha).norm() < 1e-7 * pair.alpha.norm()
@@ -58,7 +67,8 @@ def test_complex_features_precondition_like_their_pairs():
 
 
 def test_iterations_stay_within_the_bound_of_the_condition_number():
-    """The textbook bound: the energy norm of the error falls by (sqrt c - 1) / (sqrt c + 1) an iteration, times two."""
+    """The textbook bound: the energy norm of the error falls by (sqrt c - 1) / (sqrt c + 1) an
+    iteration, times two."""
     energy = lambda a: math.sqrt(a @ (K @ a + LAM * a))  # noqa: E731
     exact = lv.solve_krr(K, Y, LAM)
     for m in (50, 100, 200, 400):
@@ -69,11 +79,15 @@ def test_iterations_stay_within_the_bound_of_the_condition_number():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # stopped early on purpose
                 found = lv.solve_krr_cg(K, Y, LAM, Psi=Psi, tol=1e-14, max_iter=iterations)
-            assert energy(found.alpha - exact) <= 2 * ((root - 1) / (root + 1)) ** iterations * energy(exact) + 1e-9
+            assert (
+                energy(found.alpha - exact)
+                <= 2 * ((root - 1) / (root + 1)) ** iterations * energy(exact) + 1e-9
+            )
 
 
 def test_iterations_grow_with_the_root_of_the_condition_number():
-    """Both kinds of features, five sizes: the log-log slope of iterations against cond is near 1/2, far from 1."""
+    """Both kinds of features, five sizes: the log-log slope of iterations against cond is near 1/2,
+    far from 1."""
     conditions, iterations = [], []
     for method in ("leverage", "plain"):
         for m in (50, 100, 150, 200, 400):
@@ -87,9 +101,13 @@ def test_iterations_grow_with_the_root_of_the_condition_number():
 
 
 def test_leverage_features_need_fewer_iterations_than_plain_ones():
-    """m = 100, bumpy data: the worst of 20 leverage runs beats the best of 20 plain runs; the median is under half."""
+    """m = 100, bumpy data: the worst of 20 leverage runs beats the best of 20 plain runs; the
+    median is under half."""
     count = {
-        method: [lv.solve_krr_cg(K, Y, LAM, Psi=features(method, 100, seed)).iterations for seed in range(20)]
+        method: [
+            lv.solve_krr_cg(K, Y, LAM, Psi=features(method, 100, seed)).iterations
+            for seed in range(20)
+        ]
         for method in ("leverage", "plain")
     }
     assert max(count["leverage"]) < min(count["plain"])
@@ -107,17 +125,25 @@ def test_single_precision_that_runs_out_is_said_not_hidden():
     with pytest.warns(RuntimeWarning, match="float64"):
         found = lv.solve_krr_cg(K.float(), Y.float(), LAM, tol=1e-12)
     true = (Y - K @ found.alpha.double() - LAM * found.alpha.double()).norm() / Y.norm()
-    assert found.alpha.dtype == torch.float32 and found.residuals[-1].item() == pytest.approx(true.item(), rel=0.2)
+    assert found.alpha.dtype == torch.float32 and found.residuals[-1].item() == pytest.approx(
+        true.item(), rel=0.2
+    )
 
 
 def test_gram_matvec_in_blocks_is_the_product(monkeypatch):
     points, V = random_points(50, 3), random_points(50, 2, seed=1)
     for kernel in (lv.NTK(), lv.Gaussian(0.7)):
         whole = lv.gram_matvec(kernel, points)(V)
-        monkeypatch.setattr("levlib.cg.BLOCK_BYTES", 4 * 50 * 8 * 7)  # seven rows a block
+        monkeypatch.setattr(
+            "levlib.regression.conjugate_gradient.BLOCK_BYTES", 4 * 50 * 8 * 7
+        )  # seven rows a block
         sizes, gram = [], kernel.gram
-        monkeypatch.setattr(kernel, "gram", lambda A, B, gram=gram, sizes=sizes: sizes.append(len(A)) or gram(A, B))
-        assert torch.allclose(lv.gram_matvec(kernel, points)(V), whole, rtol=1e-13) and sizes == [7] * 7 + [1]
+        monkeypatch.setattr(
+            kernel, "gram", lambda A, B, gram=gram, sizes=sizes: sizes.append(len(A)) or gram(A, B)
+        )
+        assert torch.allclose(lv.gram_matvec(kernel, points)(V), whole, rtol=1e-13) and sizes == [
+            7
+        ] * 7 + [1]
         assert torch.allclose(whole, gram(points) @ V, rtol=1e-13)
         assert lv.gram_matvec(kernel, points)(V[:, 0]).shape == (50,)
         monkeypatch.undo()

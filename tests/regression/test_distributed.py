@@ -1,4 +1,5 @@
-"""Sums over workers: by Dask, with a worker killed in the middle, and by torch.distributed, as the page has it."""
+"""Sums over workers: by Dask, with a worker killed in the middle, and by torch.distributed, as the
+page has it."""
 
 import os
 import re
@@ -19,7 +20,7 @@ from dask.distributed import Client, LocalCluster
 import levlib as lv
 from tests.oracles import random_points
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 X, Y = random_points(1000, 3).numpy(), random_points(1000, 2, seed=1).numpy()
 KERNEL = lv.Gaussian(1.5)
 DRAW = lv.sample_prior(KERNEL, 20, 3, generator=torch.Generator().manual_seed(0))
@@ -29,7 +30,9 @@ FEATURES = partial(lv.modified_features, KERNEL, draw=DRAW)
 @pytest.fixture(scope="module")
 def cluster():
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as cluster,
         Client(cluster),
     ):
         yield cluster
@@ -53,17 +56,24 @@ def test_lists_of_delayed_chunks_and_of_chunks_in_memory_do_too(cluster):
     load = dask.delayed(lambda rows, source: source[rows])
     parts = [[load(rows, source) for rows in pieces] for source in (X, Y)]
     assert_same(lv.dask_normal_equations(FEATURES, *parts))
-    assert_same(lv.dask_normal_equations(FEATURES, [X[rows] for rows in pieces], [Y[rows] for rows in pieces]))
+    assert_same(
+        lv.dask_normal_equations(
+            FEATURES, [X[rows] for rows in pieces], [Y[rows] for rows in pieces]
+        )
+    )
 
 
 def test_no_cluster_is_needed(monkeypatch):
-    monkeypatch.setattr("levlib.distributed.ROWS", 70)
+    monkeypatch.setattr("levlib.regression.distributed.ROWS", 70)
     with dask.config.set(scheduler="synchronous"):
-        assert_same(lv.dask_normal_equations(FEATURES, da.from_array(X, chunks=(400, 3)), da.from_array(Y)))
+        assert_same(
+            lv.dask_normal_equations(FEATURES, da.from_array(X, chunks=(400, 3)), da.from_array(Y))
+        )
 
 
 def fatal_once(row: np.ndarray, flag: Path, X) -> torch.Tensor:
-    """FEATURES, but the first worker that comes to the chunk that starts with `row` dies there, with all it holds."""
+    """FEATURES, but the first worker that comes to the chunk that starts with `row` dies there,
+    with all it holds."""
     if (X[0] == row).all() and not flag.exists():
         flag.touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -80,9 +90,12 @@ def test_a_worker_that_is_killed_in_the_middle_loses_nothing(cluster, tmp_path):
 
 def test_merging_leaves_its_arguments_alone():
     """A worker may run a task twice on the same arguments."""
-    from levlib.distributed import _merge
+    from levlib.regression.distributed import _merge
 
-    parts = [lv.NormalEquations().update(FEATURES(X[rows]), Y[rows]) for rows in (slice(0, 500), slice(500, 1000))]
+    parts = [
+        lv.NormalEquations().update(FEATURES(X[rows]), Y[rows])
+        for rows in (slice(0, 500), slice(500, 1000))
+    ]
     before = [part.gram.clone() for part in parts]
     for _ in range(2):
         assert_same(_merge(parts))
@@ -91,14 +104,42 @@ def test_merging_leaves_its_arguments_alone():
 
 DX, DY = da.from_array(X), da.from_array(Y)
 BAD = [
-    (lambda: lv.dask_normal_equations("features", DX, DY), TypeError, "features must be a function"),
-    (lambda: lv.dask_normal_equations(FEATURES, DX, Y), TypeError, "both be dask arrays or both lists of chunks"),
-    (lambda: lv.dask_normal_equations(FEATURES, X, Y), TypeError, "both be dask arrays or both lists of chunks"),
-    (lambda: lv.dask_normal_equations(FEATURES, DX[:9], DY), ValueError, "got (9, 3) and (1000, 2)"),
+    (
+        lambda: lv.dask_normal_equations("features", DX, DY),
+        TypeError,
+        "features must be a function",
+    ),
+    (
+        lambda: lv.dask_normal_equations(FEATURES, DX, Y),
+        TypeError,
+        "both be dask arrays or both lists of chunks",
+    ),
+    (
+        lambda: lv.dask_normal_equations(FEATURES, X, Y),
+        TypeError,
+        "both be dask arrays or both lists of chunks",
+    ),
+    (
+        lambda: lv.dask_normal_equations(FEATURES, DX[:9], DY),
+        ValueError,
+        "got (9, 3) and (1000, 2)",
+    ),
     (lambda: lv.dask_normal_equations(FEATURES, DX[:, 0], DY), ValueError, "X must be (n, d)"),
-    (lambda: lv.dask_normal_equations(FEATURES, DX[DX[:, 0] > 0], DY), ValueError, "see compute_chunk_sizes"),
-    (lambda: lv.dask_normal_equations(FEATURES, [X], [Y, Y]), ValueError, "as many chunks, at least one, got 1 and 2"),
-    (lambda: lv.dask_normal_equations(FEATURES, [], []), ValueError, "as many chunks, at least one, got 0 and 0"),
+    (
+        lambda: lv.dask_normal_equations(FEATURES, DX[DX[:, 0] > 0], DY),
+        ValueError,
+        "see compute_chunk_sizes",
+    ),
+    (
+        lambda: lv.dask_normal_equations(FEATURES, [X], [Y, Y]),
+        ValueError,
+        "as many chunks, at least one, got 1 and 2",
+    ),
+    (
+        lambda: lv.dask_normal_equations(FEATURES, [], []),
+        ValueError,
+        "as many chunks, at least one, got 0 and 0",
+    ),
     (
         lambda: lv.dask_normal_equations(FEATURES, [X], [Y[:5]]),
         ValueError,
@@ -114,10 +155,15 @@ def test_bad_input(call, error, words):
 
 
 def test_without_dask_the_message_names_the_extra():
-    code = "import sys; sys.modules['dask'] = None; import levlib as lv; lv.dask_normal_equations(len, [1], [1])"
+    code = (
+        "import sys; sys.modules['dask'] = None; "
+        "import levlib as lv; lv.dask_normal_equations(len, [1], [1])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1 and "ImportError: dask_normal_equations needs Dask: pip install 'levlib[dask]'" in (
-        done.stderr
+    assert (
+        done.returncode == 1
+        and "ImportError: dask_normal_equations needs Dask: pip install 'levlib[dask]'"
+        in (done.stderr)
     )
 
 
@@ -136,7 +182,14 @@ def numbers(text: str) -> list[float]:
 def test_the_dask_program_of_the_page_gives_what_one_process_gives(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(programs()[0])
-    run = partial(subprocess.run, [sys.executable, program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    run = partial(
+        subprocess.run,
+        [sys.executable, program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     by_workers = run(env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert by_workers.returncode == 0, by_workers.stderr
     line = next(line for line in programs()[0].splitlines() if "with Client(" in line)
@@ -153,10 +206,20 @@ def test_the_torch_program_of_the_page_gives_on_two_ranks_what_it_gives_on_one(t
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
-        place = {"PYTHONPATH": str(ROOT), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(world)}
+        place = {
+            "PYTHONPATH": str(ROOT),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "WORLD_SIZE": str(world),
+        }
         command = [sys.executable, tmp_path / "program.py"]
         started = [
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | place | {"RANK": str(rank)})
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | place | {"RANK": str(rank)},
+            )
             for rank in range(world)
         ]
         return [process.communicate(timeout=120)[0] for process in started]

@@ -1,4 +1,5 @@
-"""Exact ridge regression against scikit-learn, a path of lambdas against single ones, and leave-one-out by force."""
+"""Exact ridge regression against scikit-learn, a path of lambdas against single ones, and
+leave-one-out by force."""
 
 import pytest
 import torch
@@ -12,7 +13,10 @@ LAMS = [0.003, 0.03, 3.0]
 
 @pytest.mark.parametrize("outputs", [(), (3,)])
 def test_solve_krr_is_scikit_learns_kernel_ridge(outputs):
-    X, Y = random_points(60, 3), torch.randn(60, *outputs, generator=generator(1), dtype=torch.float64)
+    X, Y = (
+        random_points(60, 3),
+        torch.randn(60, *outputs, generator=generator(1), dtype=torch.float64),
+    )
     K = lv.Gaussian(0.8).gram(X)
     peer = KernelRidge(alpha=0.03, kernel="precomputed").fit(K, Y)
     assert (lv.solve_krr(K, Y, 0.03) - torch.as_tensor(peer.dual_coef_)).abs().max() < 1e-9
@@ -20,17 +24,29 @@ def test_solve_krr_is_scikit_learns_kernel_ridge(outputs):
 
 @pytest.mark.parametrize("outputs", [(), (3,)])
 def test_several_lambdas_are_the_single_ones_stacked(outputs):
-    K, Y = lv.NTK().gram(random_points(40, 4)), random_points(40, *(outputs or (1,)), seed=1).reshape(40, *outputs)
+    K, Y = (
+        lv.NTK().gram(random_points(40, 4)),
+        random_points(40, *(outputs or (1,)), seed=1).reshape(40, *outputs),
+    )
     path = lv.solve_krr(K, Y, LAMS)
     assert path.shape == (3, 40, *outputs)
-    assert torch.allclose(path, torch.stack([lv.solve_krr(K, Y, lam) for lam in LAMS]), rtol=1e-11, atol=1e-12)
-    for given in (tuple(LAMS), torch.tensor(LAMS, dtype=torch.float64), torch.tensor(LAMS).double().numpy()):
+    assert torch.allclose(
+        path, torch.stack([lv.solve_krr(K, Y, lam) for lam in LAMS]), rtol=1e-11, atol=1e-12
+    )
+    for given in (
+        tuple(LAMS),
+        torch.tensor(LAMS, dtype=torch.float64),
+        torch.tensor(LAMS).double().numpy(),
+    ):
         assert torch.allclose(lv.solve_krr(K, Y, given), path, rtol=1e-6)
 
 
 @pytest.mark.parametrize("outputs", [(), (2,)])
 def test_leave_one_out_is_what_leaving_each_point_out_gives(outputs):
-    X, Y = random_points(25, 2), torch.randn(25, *outputs, generator=generator(1), dtype=torch.float64)
+    X, Y = (
+        random_points(25, 2),
+        torch.randn(25, *outputs, generator=generator(1), dtype=torch.float64),
+    )
     K = lv.Gaussian(0.7).gram(X)
     residuals = lv.leave_one_out(K, Y, LAMS)
     for j, lam in enumerate(LAMS):
@@ -42,7 +58,8 @@ def test_leave_one_out_is_what_leaving_each_point_out_gives(outputs):
 
 
 def test_leave_one_out_finds_a_lambda_that_predicts_well():
-    """Its best lambda, of five, has a risk within 5 % of the least risk; the ends of the path are far from that."""
+    """Its best lambda, of five, has a risk within 5 % of the least risk; the ends of the path are
+    far from that."""
     X, Y, f = lv.data.bumpy(generator=generator())
     K, lams = lv.Gaussian(0.028).gram(X), [1e-8, 1e-3, 0.1, 1.0, 100.0]
     score = (lv.leave_one_out(K, Y, lams) ** 2).mean(1)

@@ -1,4 +1,5 @@
-"""Streamed ridge regression: against its dual form, in any chunking, on a path of lambdas, across a killed stream."""
+"""Streamed ridge regression: against its dual form, in any chunking, on a path of lambdas, across a
+killed stream."""
 
 import itertools
 import signal
@@ -20,7 +21,9 @@ def test_primal_is_dual():
     Psi, Y = random_points(50, 20), random_points(50, 1, seed=1)[:, 0]
     beta = lv.NormalEquations().update(Psi, Y).solve(0.1)
     assert torch.allclose(Psi @ beta, Psi @ (Psi.T @ lv.solve_krr(Psi @ Psi.T, Y, 0.1)), atol=1e-9)
-    assert torch.allclose(beta, torch.as_tensor(Ridge(alpha=0.1, fit_intercept=False).fit(Psi, Y).coef_), atol=1e-9)
+    assert torch.allclose(
+        beta, torch.as_tensor(Ridge(alpha=0.1, fit_intercept=False).fit(Psi, Y).coef_), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
@@ -35,7 +38,10 @@ def test_sums_over_several_panels_and_row_blocks_are_the_products(dtype):
 
 
 @settings(max_examples=50, deadline=None)
-@given(cuts=st.lists(st.integers(1, 59), max_size=6, unique=True), order=st.randoms(use_true_random=False))
+@given(
+    cuts=st.lists(st.integers(1, 59), max_size=6, unique=True),
+    order=st.randoms(use_true_random=False),
+)
 def test_any_chunking_and_merge_order_is_the_same(cuts, order):
     Psi, Y = random_points(60, 8), random_points(60, 2, seed=1)
     whole = lv.NormalEquations().update(Psi, Y)
@@ -61,10 +67,14 @@ def test_merging_leaves_the_other_alone():
 @pytest.mark.parametrize("outputs", [(), (2,)])
 def test_several_lambdas_are_the_single_ones_stacked(dtype, outputs):
     Psi = torch.randn(40, 12, generator=generator(), dtype=dtype)
-    ne = lv.NormalEquations().update(Psi, torch.randn(40, *outputs, generator=generator(1), dtype=torch.float64))
+    ne = lv.NormalEquations().update(
+        Psi, torch.randn(40, *outputs, generator=generator(1), dtype=torch.float64)
+    )
     path = ne.solve([0.01, 0.1, 10.0])
     assert path.shape == (3, 12, *outputs)
-    assert torch.allclose(path, torch.stack([ne.solve(lam) for lam in (0.01, 0.1, 10.0)]), rtol=1e-11, atol=1e-13)
+    assert torch.allclose(
+        path, torch.stack([ne.solve(lam) for lam in (0.01, 0.1, 10.0)]), rtol=1e-11, atol=1e-13
+    )
 
 
 def test_complex_features_predict_what_real_pairs_do():
@@ -82,7 +92,8 @@ def test_complex_features_predict_what_real_pairs_do():
 
 
 def test_float32_chunks_are_off_by_their_rounding_and_summed_in_float64():
-    """In norm, one chunk is off by at most 3e-7, and twenty of them by no more: the sums are not in float32."""
+    """In norm, one chunk is off by at most 3e-7, and twenty of them by no more: the sums are not in
+    float32."""
     X = random_points(40_000, 5)
     draw = lv.sample_prior(lv.Gaussian(2.0), 100, 5, generator=generator(1))
     Psi = lv.modified_features(lv.Gaussian(2.0), X, draw).float()
@@ -90,11 +101,15 @@ def test_float32_chunks_are_off_by_their_rounding_and_summed_in_float64():
     for rows in torch.arange(len(X)).split(2000):
         ne.update(Psi[rows], X[rows, 0].float())
         exact.update(Psi[rows].double(), X[rows, 0])
-        error = torch.linalg.matrix_norm(ne.gram - exact.gram, 2) / torch.linalg.matrix_norm(exact.gram, 2)
+        error = torch.linalg.matrix_norm(ne.gram - exact.gram, 2) / torch.linalg.matrix_norm(
+            exact.gram, 2
+        )
         assert 0 < error < 3e-7
     assert ne.gram.dtype == ne.solve(0.1).dtype == torch.float64
     single = (Psi.T @ Psi).double()
-    assert torch.linalg.matrix_norm(single - exact.gram, 2) > 2 * torch.linalg.matrix_norm(ne.gram - exact.gram, 2)
+    assert torch.linalg.matrix_norm(single - exact.gram, 2) > 2 * torch.linalg.matrix_norm(
+        ne.gram - exact.gram, 2
+    )
 
 
 def test_half_precision_is_multiplied_in_single():
@@ -107,8 +122,14 @@ def test_one_row_one_column():
     assert lv.NormalEquations().update([[2.0]], [1.0]).solve(1.0).item() == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize("chunk", [(torch.ones(2, 3), torch.ones(2)), (torch.ones(2, 2), torch.ones(2, 2)),
-                                   (torch.ones(2, 2, dtype=torch.complex128), torch.ones(2))])  # fmt: skip
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (torch.ones(2, 3), torch.ones(2)),
+        (torch.ones(2, 2), torch.ones(2, 2)),
+        (torch.ones(2, 2, dtype=torch.complex128), torch.ones(2)),
+    ],
+)
 def test_a_chunk_that_does_not_fit_is_refused_and_changes_nothing(chunk):
     ne = lv.NormalEquations().update(torch.eye(2), [1.0, 2.0])
     before = ne.solve(1.0)
@@ -135,9 +156,13 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, dtype, outputs):
     ne = lv.NormalEquations().update(Psi, torch.ones(9, *outputs))
     ne.save(tmp_path / "sums")  # the name is kept as it is
     back = lv.NormalEquations.load(str(tmp_path / "sums"))
-    assert back.n == 9 and all(torch.equal(getattr(back, name), getattr(ne, name)) for name in ("gram", "moment"))
+    assert back.n == 9 and all(
+        torch.equal(getattr(back, name), getattr(ne, name)) for name in ("gram", "moment")
+    )
     assert torch.equal(back.square, ne.square) and [p.name for p in tmp_path.iterdir()] == ["sums"]
-    assert torch.equal(back.update(Psi, torch.ones(9, *outputs)).solve(0.1), ne.merge(ne).solve(0.1))
+    assert torch.equal(
+        back.update(Psi, torch.ones(9, *outputs)).solve(0.1), ne.merge(ne).solve(0.1)
+    )
 
 
 def test_a_save_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
@@ -154,11 +179,20 @@ def whole() -> dict:
     return {"n": 2, "gram": np.eye(2), "moment": np.ones(2), "square": np.array(5.0)}
 
 
-@pytest.mark.parametrize("change", [
-    {"n": 0}, {"n": "two"}, {"gram": np.eye(3)}, {"gram": np.eye(2, dtype=np.float32)}, {"moment": np.ones(())},
-    {"moment": np.array([1, np.nan])}, {"moment": np.ones(2, dtype=int)}, {"square": np.ones(2)},
-    {"gram": np.array([print, print])},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n": 0},
+        {"n": "two"},
+        {"gram": np.eye(3)},
+        {"gram": np.eye(2, dtype=np.float32)},
+        {"moment": np.ones(())},
+        {"moment": np.array([1, np.nan])},
+        {"moment": np.ones(2, dtype=int)},
+        {"square": np.ones(2)},
+        {"gram": np.array([print, print])},
+    ],
+)
 def test_a_file_with_other_contents_is_refused(tmp_path, change):
     np.savez(tmp_path / "sums.npz", **whole())
     assert lv.NormalEquations.load(tmp_path / "sums.npz").n == 2
@@ -172,7 +206,10 @@ def test_a_truncated_or_damaged_file_is_refused_at_every_length(tmp_path):
     lv.NormalEquations().update(torch.eye(2), [1.0, 2.0]).save(path)
     content = path.read_bytes()
     damaged = [content[:length] for length in range(0, len(content), 7)]
-    damaged += [b"not a zip file", content.replace(np.float64(2).tobytes(), np.float64(3).tobytes())]
+    damaged += [
+        b"not a zip file",
+        content.replace(np.float64(2).tobytes(), np.float64(3).tobytes()),
+    ]
     for data in damaged:
         path.write_bytes(data)
         with pytest.raises(ValueError, match="is no whole file of NormalEquations"):
@@ -213,6 +250,8 @@ def test_a_stream_that_is_killed_resumes_with_nothing_lost(tmp_path):
         assert victim.wait() == -signal.SIGKILL
     assert 300 <= lv.NormalEquations.load(tmp_path / "killed.npz").n < 1000
     with start("killed.npz", 0) as resumed, start("whole.npz", 0) as unbroken:
-        answers = [process.communicate(timeout=60)[0].splitlines() for process in (resumed, unbroken)]
+        answers = [
+            process.communicate(timeout=60)[0].splitlines() for process in (resumed, unbroken)
+        ]
     assert int(answers[0][0]) > 300 and int(answers[1][0]) == 10
     assert answers[0][-1] == answers[1][-1]  # to the last bit: the same sums in the same order

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import levlib as lv
-from levlib.circle import ratio_on_circles
+from levlib.sampling.circle import ratio_on_circles
 from tests.oracles import random_points
 
 KERNELS = [lv.NTK(), lv.ArcCosine(0), lv.ArcCosine(1), lv.ArcCosine(2)]
@@ -25,7 +25,11 @@ def test_every_arc_of_every_circle_has_the_ratio_of_its_points(kernel, n, d):
     order = lev.form.order
     edges, coefficients = ratio_on_circles(lev.form.A, W @ lev.X.T, V @ lev.X.T, order)
     assert edges.shape == (6, n + 2) and coefficients.shape == (6, 2, 2 * order + 1, n + 1)
-    assert (edges[:, 0] == 0).all() and (edges[:, -1] == math.pi).all() and (edges.diff(dim=1) >= 0).all()
+    assert (
+        (edges[:, 0] == 0).all()
+        and (edges[:, -1] == math.pi).all()
+        and (edges.diff(dim=1) >= 0).all()
+    )
     for inside in (0.2, 0.7):
         t = edges[:, :-1] + inside * edges.diff(dim=1)
         points = t.cos()[..., None] * W[:, None] + t.sin()[..., None] * V[:, None]

@@ -1,4 +1,5 @@
-"""The cut-off density: its law, its weights, and how far it is from an over-estimate of the leverage density."""
+"""The cut-off density: its law, its weights, and how far it is from an over-estimate of the
+leverage density."""
 
 import math
 
@@ -22,7 +23,8 @@ def cutoff_density(kernel, X, lam, W):
 
 @pytest.mark.parametrize("lam", [10.0, 1e-1, 1e-3])
 def test_draws_on_a_line_have_the_stated_density_and_its_weights(lam):
-    """A right sampler fails on one seed in 1,000; the prior fails wherever the density is not the prior itself."""
+    """A right sampler fails on one seed in 1,000; the prior fails wherever the density is not the
+    prior itself."""
     kernel = lv.Gaussian(0.2)
     w = torch.linspace(-12, 12, 400_001, dtype=torch.float64) * kernel.frequency_scale
     density = cutoff_density(kernel, LINE, lam, w[:, None])
@@ -47,16 +49,23 @@ def test_radii_in_more_dimensions(d):
     assert kstest(draw.W.norm(dim=1), cdf).pvalue > 1e-3
     assert kstest(kernel.sample(20_000, d, generator=generator(1)).norm(dim=1), cdf).pvalue < 1e-12
     assert (
-        kstest(draw.W[:, 0].sign() * draw.W.norm(dim=1), lambda x: 0.5 + 0.5 * np.sign(x) * cdf(np.abs(x))).pvalue
+        kstest(
+            draw.W[:, 0].sign() * draw.W.norm(dim=1),
+            lambda x: 0.5 + 0.5 * np.sign(x) * cdf(np.abs(x)),
+        ).pvalue
         > 1e-3
     )
 
 
 @pytest.mark.parametrize("d", [1, 2])
 def test_reweighted_features_average_to_the_kernel(d):
-    """E[Psi Psi^T] = K by a z-test on every entry (5 errors: about one seed in 4,000); unweighted features fail."""
+    """E[Psi Psi^T] = K by a z-test on every entry (5 errors: about one seed in 4,000); unweighted
+    features fail."""
     kernel, X = lv.Gaussian(0.5), random_points(20, d)
-    draw, K = lv.sample_cutoff(kernel, X, 1e-2, 4000, generator=generator(2)), lv.Gaussian(0.5).gram(X)
+    draw, K = (
+        lv.sample_cutoff(kernel, X, 1e-2, 4000, generator=generator(2)),
+        lv.Gaussian(0.5).gram(X),
+    )
     products = torch.einsum("imk,jmk->ijm", *(2 * [kernel.features(X, draw.W)]))
     for ratio, right in ((draw.ratio, True), (torch.ones_like(draw.ratio), False)):
         terms = products * ratio
@@ -64,10 +73,17 @@ def test_reweighted_features_average_to_the_kernel(d):
         assert (z.abs().max() < 5) == right
 
 
-@pytest.mark.parametrize("X, lengthscale", [
-    (LINE, 0.02), (LINE, 0.3), (LINE, 3.0), (random_points(200, 1), 0.3),
-    (torch.cat([LINE[:70] / 10, 1 + LINE[:30] / 10]), 0.1), (LINE[:1].repeat(5, 1), 1.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "X, lengthscale",
+    [
+        (LINE, 0.02),
+        (LINE, 0.3),
+        (LINE, 3.0),
+        (random_points(200, 1), 0.3),
+        (torch.cat([LINE[:70] / 10, 1 + LINE[:30] / 10]), 0.1),
+        (LINE[:1].repeat(5, 1), 1.0),
+    ],
+)
 @pytest.mark.parametrize("lam", [10.0, 1e-2, 1e-4])
 def test_the_density_is_an_over_estimate_up_to_1_3_and_costs_at_most_4(X, lengthscale, lam):
     kernel = lv.Gaussian(lengthscale)
@@ -80,8 +96,13 @@ def test_the_density_is_an_over_estimate_up_to_1_3_and_costs_at_most_4(X, length
 
 
 def test_at_equal_width_it_sandwiches_as_leverage_does_and_plain_features_do_not():
-    """Eq. 5 with epsilon = 1/2 on 20 of 20 draws at four times leverage's median count, 256; on none of the plain."""
-    X, kernel, lam = torch.linspace(-1, 1, 200, dtype=torch.float64)[:, None], lv.Gaussian(0.1), 1e-2
+    """Eq. 5 with epsilon = 1/2 on 20 of 20 draws at four times leverage's median count, 256; on
+    none of the plain."""
+    X, kernel, lam = (
+        torch.linspace(-1, 1, 200, dtype=torch.float64)[:, None],
+        lv.Gaussian(0.1),
+        1e-2,
+    )
     K = kernel.gram(X)
     for seed in range(20):
         draw = lv.sample_cutoff(kernel, X, lam, 1024, generator=generator(seed))

@@ -1,4 +1,5 @@
-"""Great-circle Gibbs against exact truth, one weight a chain: a right sampler fails a test on one seed in 1,000."""
+"""Great-circle Gibbs against exact truth, one weight a chain: a right sampler fails a test on one
+seed in 1,000."""
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ def gibbs(lev, m=N, seed=1, **options):
 
 
 def independence_metropolis(lev, steps, seed=1):
-    """A sampler that leaves the density invariant and is too slow: propose from the prior, accept by the ratio."""
+    """A sampler that leaves the density invariant and is too slow: propose from the prior, accept
+    by the ratio."""
     g = generator(seed)
     W = lev.kernel.sample(N, lev.X.shape[1], generator=g)
     W = torch.where(lev(W)[:, None] > 0, W, -W)
@@ -40,7 +42,9 @@ def test_ten_sweeps_draw_the_leverage_density_in_the_plane(name, kernel, lam):
 
 
 def test_wedges_of_a_tenth_of_a_micro_radian_are_hit_to_rounding_error():
-    lev = lv.RidgeLeverage(lv.NTK(), lv.data.clustered_circle(10, 10, 1e-6, generator=generator(3)), 1e-9)
+    lev = lv.RidgeLeverage(
+        lv.NTK(), lv.data.clustered_circle(10, 10, 1e-6, generator=generator(3)), 1e-9
+    )
     W = gibbs(lev).W
     assert arc_p_value(lev, W) > FALSE_ALARM
     assert arc_p_value(lev, W + 1e-7 * W[:, [1, 0]]) < 1e-12
@@ -66,13 +70,16 @@ def test_two_sweeps_and_independence_metropolis_fail_on_clusters():
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("name", CIRCLES)
 def test_arc_cosine_draws_have_the_right_angle_and_radius(name, order):
-    """r = |w|^{2k} r(w / |w|), so |w|^2 is chi-square of 2 + 2k degrees, and the angle has density r on the circle."""
+    """r = |w|^{2k} r(w / |w|), so |w|^2 is chi-square of 2 + 2k degrees, and the angle has density
+    r on the circle."""
     lev = lv.RidgeLeverage(lv.ArcCosine(order), CIRCLES[name], 1e-5)
     turn = torch.linspace(-torch.pi, torch.pi, 100_001, dtype=torch.float64)
     heap = torch.cumulative_trapezoid(lev(torch.stack([turn.cos(), turn.sin()], dim=1)), turn)
 
     def p_values(W):
-        angle = kstest(torch.atan2(W[:, 1], W[:, 0]), lambda x: np.interp(x, turn[1:], heap / heap[-1])).pvalue
+        angle = kstest(
+            torch.atan2(W[:, 1], W[:, 0]), lambda x: np.interp(x, turn[1:], heap / heap[-1])
+        ).pvalue
         return angle, kstest((W**2).sum(1), chi2(2 + 2 * order).cdf).pvalue
 
     assert min(p_values(gibbs(lev).W)) > FALSE_ALARM
@@ -81,7 +88,8 @@ def test_arc_cosine_draws_have_the_right_angle_and_radius(name, order):
 
 
 def test_a_mean_over_ten_dimensions_is_that_of_the_weighted_prior():
-    """E_q[r] = E_p[r^2] / s by a z-test of two samples (4 errors: one seed in 15,000); the prior's own mean fails."""
+    """E_q[r] = E_p[r^2] / s by a z-test of two samples (4 errors: one seed in 15,000); the prior's
+    own mean fails."""
     lev = lv.RidgeLeverage(lv.NTK(), lv.data.close_pair(50, 10, 1e-2, generator=generator()), 1e-3)
     plain = lev(lv.NTK().sample(200_000, 10, generator=generator(1)))
     drawn = lev(gibbs(lev, 5000).W)
@@ -103,12 +111,14 @@ def test_half_space_zero_and_repeated_points():
 
 def test_blocks_of_chains_change_the_order_of_draws_and_not_their_law(monkeypatch):
     lev = lv.RidgeLeverage(lv.NTK(), CIRCLES["random"], 1e-2)
-    monkeypatch.setattr("levlib.gibbs.BLOCK_BYTES", 100_000)
+    monkeypatch.setattr("levlib.sampling.gibbs.BLOCK_BYTES", 100_000)
     assert arc_p_value(lev, gibbs(lev, 2000).W) > FALSE_ALARM
 
 
 def test_float32_is_honoured_on_narrow_wedges():
-    lev = lv.RidgeLeverage(lv.NTK(), lv.data.clustered_circle(5, 5, 1e-5, generator=generator()).float(), 1e-4)
+    lev = lv.RidgeLeverage(
+        lv.NTK(), lv.data.clustered_circle(5, 5, 1e-5, generator=generator()).float(), 1e-4
+    )
     draw = gibbs(lev, 2000)
     assert draw.W.dtype == draw.ratio.dtype == torch.float32
     assert torch.isfinite(draw.ratio).all() and (lev(draw.W) > 0).all()
@@ -117,7 +127,11 @@ def test_float32_is_honoured_on_narrow_wedges():
 def test_the_same_seed_gives_the_same_chains():
     lev = lv.RidgeLeverage(lv.ArcCosine(1), random_points(10, 3), 1e-2)
     one, two, other = (gibbs(lev, 5, seed, mix=0.3) for seed in (1, 1, 2))
-    assert torch.equal(one.W, two.W) and torch.equal(one.ratio, two.ratio) and not torch.equal(one.W, other.W)
+    assert (
+        torch.equal(one.W, two.W)
+        and torch.equal(one.ratio, two.ratio)
+        and not torch.equal(one.W, other.W)
+    )
 
 
 def test_a_weight_that_rounding_has_put_where_nothing_is_active_moves_on(monkeypatch):

@@ -1,4 +1,5 @@
-"""Rejection sampling: the bound against brute force, the draws against exact truth (one false alarm in 1,000)."""
+"""Rejection sampling: the bound against brute force, the draws against exact truth (one false alarm
+in 1,000)."""
 
 import re
 
@@ -7,7 +8,15 @@ import torch
 from scipy.stats import binomtest, kstest
 
 import levlib as lv
-from tests.oracles import CIRCLES, SPHERES, arc_p_value, frequency_cdf, generator, longitude_p_value, random_points
+from tests.oracles import (
+    CIRCLES,
+    SPHERES,
+    arc_p_value,
+    frequency_cdf,
+    generator,
+    longitude_p_value,
+    random_points,
+)
 
 FALSE_ALARM = 1e-3
 AXES = torch.eye(3, dtype=torch.float64)
@@ -18,7 +27,9 @@ SETS = {
     "on one ray": AXES[:1] * torch.tensor([[1.0], [2.0]]),
     "repeated": random_points(4, 3).repeat(2, 1),
     "antipodal": torch.cat([random_points(5, 3), -random_points(5, 3)]),
-    "many planes through one line": torch.cartesian_prod(*3 * [torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)]),
+    "many planes through one line": torch.cartesian_prod(
+        *3 * [torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)]
+    ),
 }
 
 
@@ -46,7 +57,8 @@ def test_the_bound_elsewhere_holds_and_is_at_most_the_features_norm_over_lam(ker
 
 
 def test_the_acceptance_rate_is_s_lambda_over_the_bound():
-    """Exact binomial test of how many of 20,000 prior weights pass; a bound 20 % too large would fail it."""
+    """Exact binomial test of how many of 20,000 prior weights pass; a bound 20 % too large would
+    fail it."""
     lev = lv.RidgeLeverage(lv.NTK(), SETS["random"], 1e-2)
     bound, acceptance = lv.rejection_bound(lev)
     u = torch.rand(20_000, generator=generator(1), dtype=torch.float64)
@@ -66,7 +78,10 @@ def test_rejection_draws_the_leverage_density_in_the_plane(name):
 @pytest.mark.parametrize("name", SPHERES)
 def test_rejection_draws_the_leverage_density_in_space(name):
     lev = lv.RidgeLeverage(lv.NTK(), SPHERES[name], 1e-3)
-    assert longitude_p_value(lev, lv.sample(lev, 5000, method="rejection", generator=generator(1)).W) > FALSE_ALARM
+    assert (
+        longitude_p_value(lev, lv.sample(lev, 5000, method="rejection", generator=generator(1)).W)
+        > FALSE_ALARM
+    )
     plain = lv.sample_prior(lv.NTK(), 5000, 3, generator=generator(1))
     assert longitude_p_value(lev, plain.W) < (1e-12 if name == "clustered" else FALSE_ALARM)
 
@@ -74,15 +89,25 @@ def test_rejection_draws_the_leverage_density_in_space(name):
 def test_a_bound_below_the_maximum_is_a_wrong_sampler_and_is_caught(monkeypatch):
     lev = lv.RidgeLeverage(lv.NTK(), CIRCLES["clustered"], 1e-3)
     bound, acceptance = lv.rejection_bound(lev)
-    monkeypatch.setattr("levlib.rejection.rejection_bound", lambda lev: (bound / 2, 2 * acceptance))
-    assert arc_p_value(lev, lv.sample(lev, 20_000, method="rejection", generator=generator(1)).W) < 1e-12
+    monkeypatch.setattr(
+        "levlib.sampling.rejection.rejection_bound", lambda lev: (bound / 2, 2 * acceptance)
+    )
+    assert (
+        arc_p_value(lev, lv.sample(lev, 20_000, method="rejection", generator=generator(1)).W)
+        < 1e-12
+    )
 
 
 def test_rejection_draws_frequencies():
-    lev = lv.RidgeLeverage(lv.Gaussian(0.3), torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None], 0.05)
+    lev = lv.RidgeLeverage(
+        lv.Gaussian(0.3), torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None], 0.05
+    )
     draw = lv.sample(lev, 5000, method="rejection", generator=generator(1))
     assert kstest(draw.W[:, 0], frequency_cdf(lev)).pvalue > FALSE_ALARM
-    assert kstest(lev.kernel.sample(5000, 1, generator=generator(1))[:, 0], frequency_cdf(lev)).pvalue < 1e-12
+    assert (
+        kstest(lev.kernel.sample(5000, 1, generator=generator(1))[:, 0], frequency_cdf(lev)).pvalue
+        < 1e-12
+    )
 
 
 def test_the_acceptance_rate_is_named_before_the_work_starts():
@@ -98,5 +123,7 @@ def test_the_acceptance_rate_is_named_before_the_work_starts():
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_an_unbounded_ratio_has_no_bound(order):
-    with pytest.raises(ValueError, match=re.escape(f'ArcCosine({order}) has no finite bound; use method="gibbs"')):
+    with pytest.raises(
+        ValueError, match=re.escape(f'ArcCosine({order}) has no finite bound; use method="gibbs"')
+    ):
         lv.rejection_bound(lv.RidgeLeverage(lv.ArcCosine(order), random_points(5, 2), 0.1))

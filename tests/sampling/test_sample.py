@@ -1,4 +1,5 @@
-"""Samplers against exact truth: a right one fails a test here on one seed in 1,000; seeds are fixed."""
+"""Samplers against exact truth: a right one fails a test here on one seed in 1,000; seeds are
+fixed."""
 
 import math
 
@@ -35,10 +36,14 @@ def test_the_prior_is_a_wrong_sampler_and_is_caught(name, lam):
 
 @pytest.mark.parametrize("name", CIRCLES)
 @pytest.mark.parametrize("lam", [1e-2, 1e-4])
-def test_a_pool_of_the_size_that_the_warning_asks_for_passes_and_ten_a_weight_fails_on_clusters(name, lam):
+def test_a_pool_of_the_size_that_the_warning_asks_for_passes_and_ten_a_weight_fails_on_clusters(
+    name, lam
+):
     lev = lv.RidgeLeverage(lv.NTK(), CIRCLES[name], lam)
     needed = round(11 * 2000 * lv.rejection_bound(lev)[0] / lev.s_lam)
-    draw = lv.sample(lev, 2000, method="pool", pool=needed, generator=generator(1))  # a warning would be an error
+    draw = lv.sample(
+        lev, 2000, method="pool", pool=needed, generator=generator(1)
+    )  # a warning would be an error
     assert arc_p_value(lev, draw.W) > FALSE_ALARM
     if name == "clustered" and lam < 1e-3:
         with pytest.warns(UserWarning, match="pool=20000 is too small: use pool="):
@@ -54,8 +59,11 @@ def second_moment(lev) -> float:
 
 
 def test_a_pool_that_missed_a_wedge_is_told_by_its_mean():
-    """lam is so small that the clusters' wedges hold half of s_lambda; 100 prior weights see hardly any of them."""
-    lev = lv.RidgeLeverage(lv.NTK(), lv.data.clustered_circle(10, 10, 1e-5, generator=generator()), 1e-8)
+    """lam is so small that the clusters' wedges hold half of s_lambda; 100 prior weights see hardly
+    any of them."""
+    lev = lv.RidgeLeverage(
+        lv.NTK(), lv.data.clustered_circle(10, 10, 1e-5, generator=generator()), 1e-8
+    )
     with pytest.warns(UserWarning, match=r"pool=100 is too small: use pool=1000 .* the mean"):
         lv.sample(lev, 1, method="pool", pool=100, generator=generator(1))
 
@@ -71,17 +79,21 @@ def test_grid_draws_the_leverage_density_and_the_prior_does_not():
     assert (draw.ratio * lev(draw.W) / lev.s_lam - 1).abs().max() < 0.1
 
 
-@pytest.mark.parametrize("method, kernel, X", [
-    ("arcs", lv.NTK(), CIRCLES["clustered"]),
-    ("gibbs", lv.NTK(), CIRCLES["clustered"]),
-    ("gibbs", lv.ArcCosine(2), CIRCLES["random"]),
-    ("rejection", lv.NTK(), CIRCLES["clustered"]),
-    ("pool", lv.NTK(), CIRCLES["random"]),
-    ("grid", lv.Gaussian(0.3), torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "method, kernel, X",
+    [
+        ("arcs", lv.NTK(), CIRCLES["clustered"]),
+        ("gibbs", lv.NTK(), CIRCLES["clustered"]),
+        ("gibbs", lv.ArcCosine(2), CIRCLES["random"]),
+        ("rejection", lv.NTK(), CIRCLES["clustered"]),
+        ("pool", lv.NTK(), CIRCLES["random"]),
+        ("grid", lv.Gaussian(0.3), torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None]),
+    ],
+)
 @pytest.mark.parametrize("mix", [0.0, 0.5])
 def test_reweighted_features_average_to_the_kernel(method, kernel, X, mix):
-    """E[Psi Psi^T] = K by a z-test on every entry (5 errors: about one seed in 8,000); unweighted features fail."""
+    """E[Psi Psi^T] = K by a z-test on every entry (5 errors: about one seed in 8,000); unweighted
+    features fail."""
     lev = lv.RidgeLeverage(kernel, X, 1e-2)
     draw = lv.sample(lev, 4000, method=method, mix=mix, generator=generator(2))
     products = torch.einsum("imk,jmk->ijm", *(2 * [kernel.features(X, draw.W)]))
@@ -112,22 +124,32 @@ def test_nothing_is_drawn_where_no_unit_is_active_unless_mixed():
 def test_the_same_seed_gives_the_same_draw():
     lev = lv.RidgeLeverage(lv.NTK(), CIRCLES["random"], 1e-2)
     for method in ("arcs", "gibbs", "pool", "rejection"):
-        one, two, other = (lv.sample(lev, 10, method=method, mix=0.2, generator=generator(s)) for s in (1, 1, 2))
-        assert torch.equal(one.W, two.W) and torch.equal(one.ratio, two.ratio) and not torch.equal(one.W, other.W)
+        one, two, other = (
+            lv.sample(lev, 10, method=method, mix=0.2, generator=generator(s)) for s in (1, 1, 2)
+        )
+        assert (
+            torch.equal(one.W, two.W)
+            and torch.equal(one.ratio, two.ratio)
+            and not torch.equal(one.W, other.W)
+        )
 
 
 @pytest.mark.parametrize("method", ["arcs", "gibbs", "pool", "rejection"])
 def test_float32_and_a_single_weight(method):
     lev = lv.RidgeLeverage(lv.NTK(), CIRCLES["random"].float(), 1e-2)
     draw = lv.sample(lev, 1, method=method, generator=generator())
-    assert draw.W.dtype == draw.ratio.dtype == torch.float32 and draw.W.shape == (1, 2) and draw.m == 1
+    assert (
+        draw.W.dtype == draw.ratio.dtype == torch.float32 and draw.W.shape == (1, 2) and draw.m == 1
+    )
     assert (draw.ess is None) == (method != "pool")
 
 
 def test_one_point():
     lev = lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0]], 0.5)
     draw = lv.sample(lev, 500, method="arcs", generator=generator())
-    assert (draw.W[:, 0] >= 0).all() and torch.allclose(draw.ratio, torch.full_like(draw.ratio, 0.5))
+    assert (draw.W[:, 0] >= 0).all() and torch.allclose(
+        draw.ratio, torch.full_like(draw.ratio, 0.5)
+    )
 
 
 @pytest.mark.parametrize("method", ["arcs", "gibbs", "pool", "rejection", "grid"])
@@ -135,5 +157,7 @@ def test_leverage_that_underflows_says_so_and_does_not_hang(method):
     grid = method == "grid"
     X = torch.linspace(-1, 1, 5)[:, None] if grid else CIRCLES["random"].float()
     lev = lv.RidgeLeverage(lv.Gaussian(0.5) if grid else lv.NTK(), X, 1e60)
-    with pytest.raises(ValueError, match=r"underflows in torch.float32|none of 500 prior weights has any leverage"):
+    with pytest.raises(
+        ValueError, match=r"underflows in torch.float32|none of 500 prior weights has any leverage"
+    ):
         lv.sample(lev, 5, method=method, generator=generator())

@@ -1,0 +1,2 @@
+"""Studies whose results the chapters read: python -m experiments.NAME, from the root of the
+repository."""

@@ -1,0 +1,1 @@
+"""levlib against its peers and against the machine: make bench runs all of it."""

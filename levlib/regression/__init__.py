@@ -1,0 +1,1 @@
+"""Ridge regression: exact, iterated, streamed, and over many machines (Eq. 1, Eq. 2)."""
