@@ -138,19 +138,41 @@ def as_labels(value, rows: Tensor, of: str, name: str = "Y") -> Tensor:
     return labels.to(rows.dtype)
 
 
-def as_positive(value, name: str, at_most: float = math.inf) -> float:
-    """Return `value` as a float in (0, at_most]; TypeError where it is no number, ValueError
-    outside the range."""
+def as_number(value, name: str, *, above=None, least=None, below=None, most=None) -> float:
+    """Return a finite number as a float: a Python number, or a scalar of NumPy or torch.
+
+    `above` and `below` are bounds that it may not reach, `least` and `most` bounds that it may.
+    Raises TypeError where it is no number, ValueError where it lies outside or is not finite.
+
+    >>> as_number(np.float32(0.5), "mix", least=0, below=1), as_number(2, "lam", above=0)
+    (0.5, 2.0)
+    """
     if isinstance(value, bool | np.bool_ | str | bytes | complex):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         number = float(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be a number, got {type(value).__name__}") from error
-    if not 0 < number <= at_most or math.isinf(number):
-        bound = "positive and finite" if math.isinf(at_most) else f"in (0, {at_most:g}]"
-        raise ValueError(f"{name} must be {bound}, got {number:g}")
+    inside = (
+        math.isfinite(number)
+        and (above is None or number > above)
+        and (least is None or number >= least)
+        and (below is None or number < below)
+        and (most is None or number <= most)
+    )
+    if not inside:
+        raise ValueError(f"{name} must be {_range(above, least, below, most)}, got {number:g}")
     return number
+
+
+def _range(above, least, below, most) -> str:
+    low = least if above is None else above
+    high = most if below is None else below
+    if low is None:
+        return "finite"
+    if high is None:
+        return "positive and finite" if above == 0 else f"finite and >= {low:g}"
+    return f"in {'[' if above is None else '('}{low:g}, {high:g}{']' if below is None else ')'}"
 
 
 def as_lambdas(value) -> tuple[list[float], bool]:
@@ -166,16 +188,16 @@ def as_lambdas(value) -> tuple[list[float], bool]:
     if isinstance(value, Tensor | np.ndarray) and value.ndim:
         value = value.tolist()
     if not isinstance(value, list | tuple):
-        return [as_positive(value, "lam")], True
+        return [as_number(value, "lam", above=0)], True
     if not value:
         raise ValueError("lam is empty: give a number or a sequence of numbers")
-    return [as_positive(each, "lam") for each in value], False
+    return [as_number(each, "lam", above=0) for each in value], False
 
 
 def as_scale(value, name: str) -> float | Tensor:
     """Return a positive number: as a float, or as the torch scalar that it is where it requires a
     gradient."""
-    number = as_positive(value.detach() if isinstance(value, Tensor) else value, name)
+    number = as_number(value.detach() if isinstance(value, Tensor) else value, name, above=0)
     if not 1e-100 <= number <= 1e100:
         raise ValueError(
             f"{name} must be between 1e-100 and 1e100, got {number:g}; rescale the data"
@@ -191,13 +213,6 @@ def as_count(value, name: str, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return int(value)
-
-
-def as_nonnegative(value, name: str) -> float:
-    """Return `value` as a float >= 0; ValueError where it is no finite number, or negative."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be a number >= 0, got {value!r}")
-    return float(value)
 
 
 def as_instance(value, name: str, kind: type, what: str):
@@ -242,7 +257,7 @@ def as_penalty(penalty) -> str:
 
 def as_multiplier(kappa) -> float:
     """Return kappa > 0 as a float; ValueError where it is not, and a warning where kappa > 1."""
-    kappa = as_positive(kappa, "kappa")
+    kappa = as_number(kappa, "kappa", above=0)
     if kappa > 1:
         warnings.warn(
             f"kappa = {kappa:g} is outside the paper's (0, 1]: Theorem 3.7 wants a small kappa to "

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from levlib.checks import as_count, as_generator, as_nonnegative, as_positive
+from levlib.checks import as_count, as_generator, as_number
 
 
 def sphere(n: int, d: int, *, generator: torch.Generator) -> Tensor:
@@ -38,7 +38,7 @@ def clustered_circle(
     spread, close, width = (
         as_count(spread, "spread"),
         as_count(close, "close"),
-        as_positive(width, "width", 2 * math.pi),
+        as_number(width, "width", above=0, most=2 * math.pi),
     )
     generator = as_generator(generator)
     u = torch.rand(
@@ -60,7 +60,7 @@ def close_pair(n: int, d: int, delta: float, *, generator: torch.Generator) -> T
     n, d, delta = (
         as_count(n, "n", least=2),
         as_count(d, "d", least=2),
-        as_positive(delta, "delta", at_most=math.pi),
+        as_number(delta, "delta", above=0, most=math.pi),
     )
     X = sphere(n, d, generator=generator)
     x = X[-2]
@@ -84,7 +84,7 @@ def bumpy(
     (torch.Size([400, 1]), torch.Size([400]))
     """
     n, generator = as_count(n, "n", least=2), as_generator(generator)
-    noise = as_nonnegative(noise, "noise")
+    noise = as_number(noise, "noise", least=0)
     x = torch.linspace(-5, 5, n, dtype=torch.float64, device=generator.device) / (2 * math.pi)
     f = torch.sin(6 * x) + torch.sin(60 * torch.exp(x))
     return (

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from levlib.checks import as_count, as_points, as_positive
+from levlib.checks import as_count, as_number, as_points
 from levlib.draw import sample_prior
 from levlib.features import modified_features
 from levlib.kernels import Gaussian, Kernel
@@ -87,7 +87,7 @@ class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _draw(self, X: Tensor):
         m, lam, generator = (
             as_count(self.n_features, "n_features"),
-            as_positive(self.lam, "lam"),
+            as_number(self.lam, "lam", above=0),
             _generator(self),
         )
         pilot = _some(X, as_count(self.n_pilot, "n_pilot"), generator).double()

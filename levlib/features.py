@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor
 
-from levlib.checks import as_points, as_positive, as_square, as_tensor
+from levlib.checks import as_number, as_points, as_square, as_tensor
 from levlib.draw import Draw, as_draw
 from levlib.kernels import Kernel, as_kernel
 from levlib.linalg import cholesky
@@ -43,7 +43,7 @@ def sandwich_spectrum(Psi, K, lam: float) -> Tensor:
     >>> lv.sandwich_spectrum(torch.zeros(2, 1), torch.eye(2), 1.0)        # lam / (1 + lam)
     tensor([0.5000, 0.5000])
     """
-    K, lam = as_square(K, "K"), as_positive(lam, "lam")
+    K, lam = as_square(K, "K"), as_number(lam, "lam", above=0)
     Psi = as_tensor(Psi, "Psi", 2, like=K)
     if len(Psi) != len(K):
         raise ValueError(f"Psi and K must have one row for each point, got {len(Psi)} and {len(K)}")
@@ -83,10 +83,10 @@ def required_features(epsilon: float, delta: float, s_q: float, s_lam: float) ->
     1829
     """
     epsilon, delta = (
-        as_positive(epsilon, "epsilon", at_most=0.5),
-        as_positive(delta, "delta", at_most=1),
+        as_number(epsilon, "epsilon", above=0, most=0.5),
+        as_number(delta, "delta", above=0, most=1),
     )
-    s_q, s_lam = as_positive(s_q, "s_q"), as_positive(s_lam, "s_lam")
+    s_q, s_lam = as_number(s_q, "s_q", above=0), as_number(s_lam, "s_lam", above=0)
     if s_lam <= 0.5:
         raise ValueError(
             f"s_lam must be more than 1/2, got {s_lam:g}: Theorem 3.3 needs a lam below the norm "

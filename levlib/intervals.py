@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from levlib.checks import as_count, as_generator, as_points, as_positive, as_tensor
+from levlib.checks import as_count, as_generator, as_number, as_points, as_tensor
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def success_rate(successes: int, trials: int, confidence: float = 0.95) -> Inter
     if successes > trials:
         raise ValueError(f"successes must be at most trials, got {successes} of {trials}")
     ends = binomtest(successes, trials).proportion_ci(
-        as_positive(confidence, "confidence", at_most=1), "exact"
+        as_number(confidence, "confidence", above=0, most=1), "exact"
     )
     return Interval(successes / trials, float(ends.low), float(ends.high))
 
@@ -72,7 +72,7 @@ def slope(
         raise ValueError("m needs at least two positive values, and errors must be positive")
     resamples, confidence = (
         as_count(resamples, "resamples"),
-        as_positive(confidence, "confidence", at_most=1),
+        as_number(confidence, "confidence", above=0, most=1),
     )
     x = m.double().log().cpu().numpy()
     log_errors = errors.double().log().cpu().numpy()

@@ -199,7 +199,7 @@ BAD = [
     ({"n_features": 0}, ValueError, "n_features must be at least 1"),
     ({"n_pilot": 2.5}, TypeError, "n_pilot must be an integer"),
     ({"method": "best"}, ValueError, "method must be one of"),
-    ({"mix": 1.0}, ValueError, "mix must be a number in [0, 1)"),
+    ({"mix": 1.0}, ValueError, "mix must be in [0, 1)"),
     ({"pool": 5}, ValueError, "pool must be at least"),
 ]
 

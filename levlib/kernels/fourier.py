@@ -8,7 +8,7 @@ import scipy.special
 import torch
 from torch import Tensor
 
-from levlib.checks import as_count, as_generator, as_points, as_positive, as_scale
+from levlib.checks import as_count, as_generator, as_number, as_points, as_scale
 from levlib.kernels.base import Kernel, normal, normal_log_prob
 from levlib.kernels.gram import as_pair, by_rows, distances
 
@@ -150,7 +150,7 @@ class Matern(Fourier):
 
     def __init__(self, nu: float, lengthscale: float, form: str = "pair"):
         super().__init__(lengthscale, form)
-        self.nu = as_positive(nu, "nu", at_most=1000)
+        self.nu = as_number(nu, "nu", above=0, most=1000)
 
     def _unit_sample(self, m, d, generator) -> Tensor:
         # In an even dimension D, 1 / (1 + |v|^2 / 2 nu) ~ Beta(nu, D / 2) is a product of D / 2

@@ -10,9 +10,8 @@ from torch import Tensor
 from levlib.checks import (
     as_count,
     as_instance,
-    as_nonnegative,
+    as_number,
     as_points,
-    as_positive,
     as_square,
     as_tensor,
 )
@@ -33,7 +32,7 @@ def statistical_dimension(K, lam: float) -> float:
     >>> lv.statistical_dimension(torch.eye(4), 1.0)
     2.0
     """
-    K, lam = as_square(K, "K"), as_positive(lam, "lam")
+    K, lam = as_square(K, "K"), as_number(lam, "lam", above=0)
     values = torch.linalg.eigvalsh(K.detach().double()).clamp(min=0)
     return float((values / (values + lam)).sum())
 
@@ -77,7 +76,7 @@ class RidgeLeverage:
         self.kernel, self.X, self.lam = (
             as_kernel(kernel),
             as_points(X, "X"),
-            as_positive(lam, "lam"),
+            as_number(lam, "lam", above=0),
         )
         self.pilot, self.margin = _as_pilot(pilot, self.X), _as_margin(margin, pilot)
         exact = self.pilot is None
@@ -142,7 +141,7 @@ def _as_pilot(pilot, X: Tensor) -> Draw | None:
 
 
 def _as_margin(margin, pilot) -> float:
-    margin = as_nonnegative(margin, "margin")
+    margin = as_number(margin, "margin", least=0)
     if margin and pilot is None:
         raise ValueError("margin goes with a pilot: the exact leverage needs no over-estimate")
     return margin

@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor
 
-from levlib.checks import as_count, as_generator, as_points, as_positive, as_square
+from levlib.checks import as_count, as_generator, as_number, as_points, as_square
 from levlib.draw import uniform
 from levlib.kernels import Kernel, as_kernel
 from levlib.linalg import blocks, cholesky
@@ -85,7 +85,7 @@ def ridge_leverage_scores(K, lam: float) -> Tensor:
     >>> lv.ridge_leverage_scores(torch.diag(torch.tensor([3.0, 1.0])), 1.0)
     tensor([0.7500, 0.5000])
     """
-    K, lam = as_square(K, "K"), as_positive(lam, "lam")
+    K, lam = as_square(K, "K"), as_number(lam, "lam", above=0)
     ridge = K.double() + lam * torch.eye(len(K), dtype=torch.float64, device=K.device)
     inverse = torch.cholesky_inverse(cholesky(ridge, f"K + {lam:g} I"))
     return (1 - lam * inverse.diagonal()).clamp(min=0).to(K)
@@ -115,7 +115,7 @@ def recursive_nystrom(
     tensor([98, 99])
     """
     kernel = as_kernel(kernel)
-    X, lam, generator = as_points(X, "X"), as_positive(lam, "lam"), as_generator(generator)
+    X, lam, generator = as_points(X, "X"), as_number(lam, "lam", above=0), as_generator(generator)
     s = as_count(s, "s")
     if s > len(X):
         raise ValueError(f"s must be at most the number of points, got {s} > {len(X)}")

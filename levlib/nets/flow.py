@@ -13,9 +13,9 @@ from torch import Tensor
 
 from levlib.checks import (
     as_count,
+    as_number,
     as_penalty,
     as_points,
-    as_positive,
     as_square,
     as_tensor,
     as_vector,
@@ -35,7 +35,7 @@ def ntk_ridge(K, Y, lam: float, kappa: float = 1.0, K_test=None) -> Tensor:
     >>> lv.ntk_ridge(torch.eye(2), [1.0, 2.0], 1.0)
     tensor([0.5000, 1.0000])
     """
-    K, kappa = as_square(K, "K"), as_positive(kappa, "kappa")
+    K, kappa = as_square(K, "K"), as_number(kappa, "kappa", above=0)
     rows = K if K_test is None else as_points(K_test, "K_test", len(K), like=K)
     return kappa**2 * (rows @ solve_krr(kappa**2 * K, Y, lam))
 
@@ -129,7 +129,7 @@ def moving_flow(
     )
     if (times.diff() <= 0).any() or times[-1] <= 0:
         raise ValueError("times must ascend and end after 0")
-    tolerance, n, y = as_positive(tolerance, "tolerance"), len(Y), Y.double().cpu().numpy()
+    tolerance, n, y = as_number(tolerance, "tolerance", above=0), len(Y), Y.double().cpu().numpy()
     start = u0 if K_test is None else torch.cat([u0, u0_test])
 
     def velocity(t, state):
@@ -167,7 +167,7 @@ def shrinking_kernel(K, lam: float, depth: int) -> Callable[[float], Tensor]:
     >>> lv.shrinking_kernel(torch.eye(1), 1.0, 2)(1.0)          # exp(-1)
     tensor([[0.3679]])
     """
-    K, lam, depth = as_square(K, "K"), as_positive(lam, "lam"), as_count(depth, "depth")
+    K, lam, depth = as_square(K, "K"), as_number(lam, "lam", above=0), as_count(depth, "depth")
     return lambda t: np.exp(-2 * (depth - 1) * lam * t / depth) * K
 
 
@@ -183,7 +183,11 @@ def _start(value, name: str, length: int, like: Tensor) -> Tensor:
 
 
 def _problem(K, Y, lam, times, kappa, u0, u0_test, K_test):
-    K, lam, kappa = as_square(K, "K"), as_positive(lam, "lam"), as_positive(kappa, "kappa")
+    K, lam, kappa = (
+        as_square(K, "K"),
+        as_number(lam, "lam", above=0),
+        as_number(kappa, "kappa", above=0),
+    )
     Y, u0, times = (
         as_vector(Y, "Y", len(K), K),
         _start(u0, "u0", len(K), K),

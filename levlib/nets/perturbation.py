@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from levlib.checks import as_positive, as_square, as_vector
+from levlib.checks import as_number, as_square, as_vector
 from levlib.nets.flow import ntk_ridge
 from levlib.nets.run import Run
 
@@ -24,7 +24,11 @@ def error_rate(H_t, K, Y, u, lam: float, kappa: float = 1.0) -> tuple[float, flo
     >>> lv.error_rate(torch.eye(1), torch.eye(1), [1.0], [0.0], 1.0)       # u* = 1/2
     (-1.0, 0.0)
     """
-    K, lam, kappa = as_square(K, "K"), as_positive(lam, "lam"), as_positive(kappa, "kappa")
+    K, lam, kappa = (
+        as_square(K, "K"),
+        as_number(lam, "lam", above=0),
+        as_number(kappa, "kappa", above=0),
+    )
     H_t, Y, u = (
         as_square(H_t, "H_t", like=K),
         as_vector(Y, "Y", len(K), K),

@@ -3,12 +3,12 @@ converged."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from levlib.checks import as_number
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Run:
         are none."""
         if self.kernels is None:
             raise ValueError("the run holds no dynamic kernels: train with kernels=True")
-        t = as_time(t)
+        t = as_number(t, "t")
         after = min(max(1, int(torch.searchsorted(self.times, t))), len(self.times) - 1)
         share = (t - float(self.times[after - 1])) / float(
             self.times[after] - self.times[after - 1]
@@ -65,12 +65,3 @@ class Run:
         exponent = f"(kappa^2 Lambda_0 + lam) T = {self.convergence:.3g}"
         T, loss = self.times[-1].item(), self.loss[-1].item()
         return f"Run(T = {T:.4g}, loss = {loss:.4g}, {exponent}: {state})"
-
-
-def as_time(t) -> float:
-    """Return a time as a float; TypeError or ValueError where it is no finite number."""
-    if isinstance(t, bool) or not isinstance(t, int | float | np.number):
-        raise TypeError(f"t must be a number, got {type(t).__name__}")
-    if not math.isfinite(t):
-        raise ValueError(f"t must be finite, got {t}")
-    return float(t)

@@ -13,10 +13,9 @@ from tqdm import tqdm
 
 from levlib.checks import (
     as_count,
-    as_nonnegative,
+    as_number,
     as_penalty,
     as_points,
-    as_positive,
     as_tensor,
     as_vector,
 )
@@ -158,7 +157,7 @@ def train(
     X = as_points(X, "X", net.d, like=net.weights[0])
     Y, lam, penalty = (
         as_vector(Y, "Y", len(X), like=X),
-        as_positive(lam, "lam"),
+        as_number(lam, "lam", above=0),
         as_penalty(penalty),
     )
     X_test = None if X_test is None else as_points(X_test, "X_test", net.d, like=X)
@@ -169,7 +168,7 @@ def train(
             if isinstance(record, int)
             else as_tensor(record, "record", 1).tolist()
         )
-    every = as_nonnegative(checkpoint_every, "checkpoint_every")
+    every = as_number(checkpoint_every, "checkpoint_every", least=0)
     log = Log(net, X, X_test, bool(kernels))
     file, first, found = None, 0, None
     if checkpoint is not None:
@@ -222,9 +221,9 @@ def _as_goal(time, steps, lr) -> dict:
             "give either the flow time (time=) or the number of steps (steps=), not both"
         )
     return {
-        "time": None if time is None else as_positive(time, "time"),
+        "time": None if time is None else as_number(time, "time", above=0),
         "steps": None if steps is None else as_count(steps, "steps"),
-        "lr": None if lr is None else as_positive(lr, "lr"),
+        "lr": None if lr is None else as_number(lr, "lr", above=0),
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from levlib.checks import as_count, as_labels, as_points, as_positive, as_square, as_tensor
+from levlib.checks import as_count, as_labels, as_number, as_points, as_square, as_tensor
 from levlib.kernels import Kernel, as_kernel
 from levlib.linalg import blocks, cholesky, solve_cholesky
 
@@ -86,9 +86,9 @@ def solve_krr_cg(
     tensor([0.5000, 1.0000])
     """
     tol, max_iter, lam = (
-        as_positive(tol, "tol", at_most=1),
+        as_number(tol, "tol", above=0, most=1),
         as_count(max_iter, "max_iter"),
-        as_positive(lam, "lam"),
+        as_number(lam, "lam", above=0),
     )
     multiply, Y = _as_product(K, Y)
     precondition = _preconditioner(Psi, Y, lam)

@@ -8,7 +8,7 @@ import torch
 from scipy.special import expit
 from scipy.stats import chi2
 
-from levlib.checks import as_count, as_generator, as_points, as_positive
+from levlib.checks import as_count, as_generator, as_number, as_points
 from levlib.draw import Draw, uniform
 from levlib.kernels import Gaussian, Kernel
 
@@ -40,7 +40,7 @@ def sample_cutoff(kernel: Kernel, X, lam: float, m: int, *, generator: torch.Gen
         raise ValueError(f"the cut-off density is that of a Gaussian kernel, got {kernel!r}")
     X, lam, m, generator = (
         as_points(X, "X"),
-        as_positive(lam, "lam"),
+        as_number(lam, "lam", above=0),
         as_count(m, "m"),
         as_generator(generator),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from levlib.checks import as_count, as_generator
+from levlib.checks import as_count, as_generator, as_number
 from levlib.draw import Draw, choose, uniform
 from levlib.leverage.forms import HalfSpaces
 from levlib.leverage.ridge import RidgeLeverage, as_leverage, leverage_arcs, leverage_grid
@@ -66,8 +66,7 @@ def sample(
     lev, m, generator = as_leverage(lev), as_count(m, "m"), as_generator(generator)
     if not isinstance(method, str) or method not in _METHODS:
         raise ValueError(f"method must be one of {sorted(_METHODS)}, got {method!r}")
-    if isinstance(mix, bool) or not isinstance(mix, int | float) or not 0 <= mix < 1:
-        raise ValueError(f"mix must be a number in [0, 1), got {mix!r}")
+    mix = as_number(mix, "mix", least=0, below=1)
     draw, options = _METHODS[method]
     given = {"pool": pool, "sweeps": sweeps, "budget": budget}
     for name, value in given.items():
