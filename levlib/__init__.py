@@ -5,6 +5,7 @@ import importlib
 
 from levlib import data
 from levlib.draw import Draw, sample_prior
+from levlib.exercise import check
 from levlib.features import (
     modified_features,
     required_features,
@@ -65,6 +66,7 @@ __all__ = [
     "RidgeLeverage",
     "Run",
     "TwoLayerNet",
+    "check",
     "coherence",
     "dask_normal_equations",
     "data",
