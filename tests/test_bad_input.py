@@ -124,7 +124,7 @@ CALLS = [
     (
         lambda: lv.sample(WAVES, 5, method="gibbs", generator=g),
         ValueError,
-        "NTK or ArcCosine, got that of Gaussian",
+        "NTK or ArcCosine(0), got that of Gaussian",
     ),
     (
         lambda: lv.sample(PILOT, 5, method="gibbs", generator=g),

@@ -9,7 +9,7 @@ from levlib.kernels import Fourier
 from levlib.leverage.forms import BLOCK_BYTES, HalfSpaces
 from levlib.leverage.ridge import RidgeLeverage, as_leverage, leverage_arcs
 from levlib.linalg import blocks
-from levlib.sampling.circle import circle_bytes, ratio_on_circles
+from levlib.sampling.circle import circle_bytes, leverage_on_circles
 
 SHORT = 1e-12
 
@@ -46,7 +46,7 @@ def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
         grows = isinstance(lev.form, HalfSpaces)
         raise ValueError(
             f"the ratio of {lev.kernel!r} has no {'finite' if grows else 'known'} bound; "
-            f'use method="{"gibbs" if grows else "pool"}"'
+            'use method="pool"'
         )
     if not bound > 0:
         raise ValueError(
@@ -108,16 +108,16 @@ def _largest_cell(form: HalfSpaces) -> float:
     one side over half a turn and on the other over the rest, then the other way round.
     """
     X, largest = torch.nn.functional.normalize(form.X.double(), dim=1), 0.0
-    for block in blocks(len(X), circle_bytes(len(X), 0), BLOCK_BYTES):
+    for block in blocks(len(X), circle_bytes(len(X)), BLOCK_BYTES):
         plane = torch.linalg.qr(X[block, :, None], mode="complete").Q
         a, b = plane[:, :, 1] @ X.T, plane[:, :, 2] @ X.T
         multiple = torch.hypot(a, b) < 1e-14
         for side in (1.0, -1.0):
             held = side * (X[block] @ X.T).sign()
-            edges, ratio = ratio_on_circles(
-                form.A, a.where(~multiple, held), b.where(~multiple, 0.0), 0
+            edges, values = leverage_on_circles(
+                form.A, a.where(~multiple, held), b.where(~multiple, 0.0)
             )
             # arcs between switches that only rounding sets apart are no cells
-            real = edges.diff(dim=1)[:, None, None] > SHORT
-            largest = max(largest, float(ratio.where(real, 0.0).max()))
+            real = edges.diff(dim=1)[:, None] > SHORT
+            largest = max(largest, float(values.where(real, 0.0).max()))
     return largest

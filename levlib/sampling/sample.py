@@ -11,7 +11,7 @@ from torch import Tensor
 
 from levlib.checks import as_count, as_generator, as_number
 from levlib.draw import Draw, choose, uniform
-from levlib.leverage.forms import HalfSpaces
+from levlib.leverage.forms import half_space_order
 from levlib.leverage.ridge import RidgeLeverage, as_leverage, leverage_arcs, leverage_grid
 from levlib.sampling.gibbs import great_circles
 from levlib.sampling.rejection import accepted
@@ -36,9 +36,8 @@ def sample(
     - "arcs": NTK or ArcCosine(0), d = 2. Exact. Cost: 2 n^3 once, then O(m).
     - "grid": Gaussian, d = 1. Exact for a density constant on the cells of a fine grid, which the
       ratio uses. Cost: n^2 a cell once, then O(m).
-    - "gibbs": NTK or ArcCosine, any d. The ends of m independent chains of `sweeps` = 10 great
-      circles, each step exact; for ArcCosine(2) with lam under 1e-4 take 20. Cost: about 10 n^2 for
-      each chain and sweep.
+    - "gibbs": NTK or ArcCosine(0), any d. The ends of m independent chains of `sweeps` = 10 great
+      circles, each step exact. Cost: about 10 n^2 for each chain and sweep.
     - "rejection": NTK, ArcCosine(0) or Fourier features. Exact. Cost: n^2 / 2 for each of m /
       acceptance prior weights.
     - "pool": any kernel, also with a pilot. Resamples `pool` = 100 m prior weights by their ratio.
@@ -140,10 +139,10 @@ def _grid(lev: RidgeLeverage, m: int, generator) -> _Drawn:
 
 def _gibbs(lev: RidgeLeverage, m: int, generator, sweeps) -> _Drawn:
     sweeps = as_count(10 if sweeps is None else sweeps, "sweeps")
-    if lev.pilot is not None or not isinstance(lev.form, HalfSpaces):
+    if lev.pilot is not None or half_space_order(lev.kernel) != 0:
         got = f"{lev.kernel!r}{' with a pilot' if lev.pilot is not None else ''}"
         raise ValueError(
-            f'method="gibbs" needs the exact leverage of NTK or ArcCosine, got that of {got}; '
+            f'method="gibbs" needs the exact leverage of NTK or ArcCosine(0), got that of {got}; '
             'use method="pool"'
         )
     if not len(lev.form.X):

@@ -124,6 +124,6 @@ def test_the_acceptance_rate_is_named_before_the_work_starts():
 @pytest.mark.parametrize("order", [1, 2])
 def test_an_unbounded_ratio_has_no_bound(order):
     with pytest.raises(
-        ValueError, match=re.escape(f'ArcCosine({order}) has no finite bound; use method="gibbs"')
+        ValueError, match=re.escape(f'ArcCosine({order}) has no finite bound; use method="pool"')
     ):
         lv.rejection_bound(lv.RidgeLeverage(lv.ArcCosine(order), random_points(5, 2), 0.1))

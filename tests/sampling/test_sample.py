@@ -84,7 +84,7 @@ def test_grid_draws_the_leverage_density_and_the_prior_does_not():
     [
         ("arcs", lv.NTK(), CIRCLES["clustered"]),
         ("gibbs", lv.NTK(), CIRCLES["clustered"]),
-        ("gibbs", lv.ArcCosine(2), CIRCLES["random"]),
+        ("gibbs", lv.ArcCosine(0), CIRCLES["random"]),
         ("rejection", lv.NTK(), CIRCLES["clustered"]),
         ("pool", lv.NTK(), CIRCLES["random"]),
         ("grid", lv.Gaussian(0.3), torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None]),
