@@ -39,7 +39,6 @@ from levlib.regression.conjugate_gradient import ConjugateGradient, gram_matvec,
 from levlib.regression.distributed import dask_normal_equations
 from levlib.regression.exact import leave_one_out, solve_krr
 from levlib.regression.normal_equations import NormalEquations
-from levlib.sampling.cutoff import sample_cutoff
 from levlib.sampling.rejection import rejection_bound
 from levlib.sampling.sample import sample
 
@@ -85,7 +84,6 @@ __all__ = [
     "required_features",
     "ridge_leverage_scores",
     "sample",
-    "sample_cutoff",
     "sample_prior",
     "sandwich_epsilon",
     "sandwich_spectrum",

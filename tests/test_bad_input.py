@@ -153,31 +153,6 @@ CALLS = [
         ValueError,
         'has no known bound; use method="pool"',
     ),
-    (
-        lambda: lv.sample_cutoff(lv.NTK(), X, 0.1, 5, generator=g),
-        ValueError,
-        "that of a Gaussian kernel, got NTK()",
-    ),
-    (
-        lambda: lv.sample_cutoff(lv.Gaussian(1.0), NAN, 0.1, 5, generator=g),
-        ValueError,
-        "X holds NaN",
-    ),
-    (
-        lambda: lv.sample_cutoff(lv.Gaussian(1.0), X, -1, 5, generator=g),
-        ValueError,
-        "lam must be positive",
-    ),
-    (
-        lambda: lv.sample_cutoff(lv.Gaussian(1.0), X, 0.1, 0, generator=g),
-        ValueError,
-        "m must be at least 1",
-    ),
-    (
-        lambda: lv.sample_cutoff(lv.Gaussian(1.0), X, 0.1, 5, generator=None),
-        TypeError,
-        "generator must be",
-    ),
     # pilots
     (
         lambda: lv.RidgeLeverage(lv.NTK(), X, 0.1, pilot=torch.eye(2)),
