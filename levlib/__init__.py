@@ -22,7 +22,8 @@ from levlib.kernels import (
     Matern,
     deep_ntk,
 )
-from levlib.leverage.ridge import RidgeLeverage, leverage_arcs, leverage_grid, statistical_dimension
+from levlib.leverage.exact import leverage_arcs, leverage_grid
+from levlib.leverage.ridge import RidgeLeverage, statistical_dimension
 from levlib.leverage.rows import (
     coherence,
     leverage_scores,

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from levlib.draw import uniform
 from levlib.kernels import Fourier
+from levlib.leverage.exact import leverage_arcs
 from levlib.leverage.forms import BLOCK_BYTES, HalfSpaces
-from levlib.leverage.ridge import RidgeLeverage, as_leverage, leverage_arcs
+from levlib.leverage.ridge import RidgeLeverage, as_leverage
 from levlib.linalg import blocks
 from levlib.sampling.circle import circle_bytes, leverage_on_circles
 

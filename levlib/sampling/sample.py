@@ -11,8 +11,9 @@ from torch import Tensor
 
 from levlib.checks import as_count, as_generator, as_number
 from levlib.draw import Draw, choose, uniform
+from levlib.leverage.exact import leverage_arcs, leverage_grid
 from levlib.leverage.forms import half_space_order
-from levlib.leverage.ridge import RidgeLeverage, as_leverage, leverage_arcs, leverage_grid
+from levlib.leverage.ridge import RidgeLeverage, as_leverage
 from levlib.sampling.gibbs import great_circles
 from levlib.sampling.rejection import accepted
 
