@@ -88,7 +88,7 @@ class EstimatedKernel(Kernel):
     """A kernel whose Gram matrix is the mean over fixed weights W (m, d1); made by
     `Kernel.estimated`.
 
-    `RidgeLeverage` takes it as any kernel: its ratio is that of the estimated matrix, so its mean
+    `RidgeLeverage` takes it as any kernel: its leverage is that of the estimated matrix, so its mean
     over w ~ p differs from `s_lam` by the error of the estimate.
     """
 

@@ -16,7 +16,7 @@ def leverage_arcs(lev: RidgeLeverage) -> tuple[Tensor, Tensor]:
     """Return the arcs on which q_lambda/p is constant (NTK, ArcCosine(0); d = 2): edges (k + 1,),
     values (k,), k <= 2n.
 
-    Edges are angles of w in radians, ascending over one turn; the ratio depends on the direction of
+    Edges are angles of w in radians, ascending over one turn; the leverage depends on the direction of
     w alone and jumps only where w.x_i = 0. The Gaussian gives an arc the probability length / (2
     pi), so sum(values * lengths) / (2 pi) is s_lambda(K) exactly. Raises ValueError for another
     kernel or d. Cost: n^2 for each arc, 2 n^3 in all.
@@ -47,8 +47,8 @@ def leverage_grid(lev: RidgeLeverage, cells: int | None = None) -> tuple[Tensor,
     """Return a grid of frequencies (Gaussian kernel, d = 1): edges (k + 1,), and q_lambda/p at the
     midpoints (k,).
 
-    The grid spans ten standard deviations of p on each side. The midpoint sum of p times ratio
-    times width converges faster than any power: p is Gaussian and the ratio is band-limited by the
+    The grid spans ten standard deviations of p on each side. The midpoint sum of p times leverage
+    times width converges faster than any power: p is Gaussian and the leverage is band-limited by the
     spread of the data. `cells` defaults to sixteen for each period 1 / (max x - min x) and for each
     standard deviation. Raises ValueError for another kernel or d. Cost: 2 n^2 for each cell.
 

@@ -55,14 +55,14 @@ class RidgeLeverage:
     memory. `lev.K` raises, and `lev.s_lam` is the pilot's estimate tr[(Z Z^T + lam I)^{-1} Z Z^T],
     which is low where the pilot is small.
 
-    `margin` = epsilon multiplies the pilot's ratio by 1 + epsilon. Where the pilot obeys Eq. 5 with
+    `margin` = epsilon multiplies the pilot's leverage by 1 + epsilon. Where the pilot obeys Eq. 5 with
     that epsilon, lev(W) is then an over-estimate of q_lambda / p (Theorem 3.3's q~), by at most (1
     + epsilon) / (1 - epsilon); that is so with probability 1 - delta for m >=
-    required_features(epsilon, delta, s_q, s_lam) plain weights, where s_q is a bound of the ratio:
+    required_features(epsilon, delta, s_q, s_lam) plain weights, where s_q is a bound of the leverage:
     n / lam for Fourier features, sum |x_i|^2 / lam for the NTK.
 
     A subsample of k points is the other way to large n: RidgeLeverage(kernel, X[chosen], lam * k /
-    n) estimates the ratio as an average over points, with no bound at a given w, and it is sound
+    n) estimates the leverage as an average over points, with no bound at a given w, and it is sound
     where k is several times s_lam.
 
     >>> import levlib as lv
@@ -87,11 +87,11 @@ class RidgeLeverage:
     def __call__(self, W) -> Tensor:
         W = as_points(W, "W", self.X.shape[1], like=self.X)
         with torch.no_grad():
-            return (1 + self.margin) * self.form.ratio(W)
+            return (1 + self.margin) * self.form.leverage(W)
 
     @cached_property
     def form(self) -> Triangular | HalfSpaces | Woodbury:
-        """How the ratio is computed; `levlib.forms` says what each form costs."""
+        """How the leverage is computed; `levlib.leverage.forms` says what each form costs."""
         X = self.X.detach()
         if len(self._factor) < len(X):
             return Woodbury(self.kernel, X, self._factor, self.pilot, self.lam)
@@ -109,7 +109,7 @@ class RidgeLeverage:
 
     @cached_property
     def s_lam(self) -> float:
-        """The statistical dimension s_lambda(K), the mean of the ratio over w ~ p (Eq. 4); a
+        """The statistical dimension s_lambda(K), the mean of the leverage over w ~ p (Eq. 4); a
         pilot's estimate."""
         return (1 + self.margin) * statistical_dimension(self._gram, self.lam)
 

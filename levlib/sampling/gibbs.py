@@ -33,7 +33,7 @@ def great_circles(form: HalfSpaces, W: Tensor, sweeps: int, generator: torch.Gen
         for block in blocks(len(W), circle_bytes(len(X)), BLOCK_BYTES):
             W[block] = _turn(form, X, W[block], generator)
     for _ in range(RETURNS):
-        lost = form.ratio(W.to(form.X)) == 0
+        lost = form.leverage(W.to(form.X)) == 0
         if not lost.any():
             break
         # it was beside an edge, and has been rounded across it

@@ -1,4 +1,4 @@
-"""Rejection sampling of the leverage density: bounds of the ratio q_lambda/p, the true maximum in
+"""Rejection sampling of the leverage density: bounds of the leverage q_lambda/p, the true maximum in
 two and three dimensions."""
 
 import torch
@@ -26,7 +26,7 @@ def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
     least eigenvalue of K + lam I, at most n / lam. Those are valid, and loose: a small acceptance
     rate may be due to the bound alone.
 
-    Raises ValueError for ArcCosine(1) and (2), whose ratio grows without bound with |w|, for a
+    Raises ValueError for ArcCosine(1) and (2), whose leverage grows without bound with |w|, for a
     kernel without a known bound, and for a leverage with a pilot. Cost: n^2 for each of 2n arcs (d
     = 2) or 2n circles (d = 3), else n^3.
 
@@ -46,7 +46,7 @@ def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
     else:
         grows = isinstance(lev.form, HalfSpaces)
         raise ValueError(
-            f"the ratio of {lev.kernel!r} has no {'finite' if grows else 'known'} bound; "
+            f"the leverage of {lev.kernel!r} has no {'finite' if grows else 'known'} bound; "
             'use method="pool"'
         )
     if not bound > 0:
@@ -73,16 +73,16 @@ def accepted(
     while have < m:
         size = min(int(1.1 * (m - have) / acceptance) + 16, BLOCK_BYTES // 64)
         W = lev.kernel.sample(size, lev.X.shape[1], generator=generator).to(lev.X)
-        ratio = lev(W)
-        chosen = uniform(size, generator, W) * bound < ratio
-        kept.append((W[chosen], ratio[chosen]))
+        leverage = lev(W)
+        chosen = uniform(size, generator, W) * bound < leverage
+        kept.append((W[chosen], leverage[chosen]))
         have, drawn = have + int(chosen.sum()), drawn + size
-        if have < m and acceptance * drawn > 10 * m + 1000:  # under 1e-100 for a right ratio
+        if have < m and acceptance * drawn > 10 * m + 1000:  # under 1e-100 for a right leverage
             raise ValueError(
                 f"the leverage underflows in {W.dtype}; use float64, or rescale X and lam"
             )
-    W, ratio = (torch.cat(part)[:m] for part in zip(*kept, strict=True))
-    return W, ratio
+    W, leverage = (torch.cat(part)[:m] for part in zip(*kept, strict=True))
+    return W, leverage
 
 
 def _fourier_bound(inverse: Tensor) -> float:
@@ -102,7 +102,7 @@ def _half_space_bound(lev: RidgeLeverage) -> float:
 
 
 def _largest_cell(form: HalfSpaces) -> float:
-    """The largest ratio over the cells of the sphere: each has an edge on some circle w.x_i = 0,
+    """The largest leverage over the cells of the sphere: each has an edge on some circle w.x_i = 0,
     and is met there.
 
     Along that circle all points but x_i and its multiples switch as on any circle. They are held on

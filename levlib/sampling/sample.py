@@ -41,12 +41,12 @@ def sample(
       circles, each step exact. Cost: about 10 n^2 for each chain and sweep.
     - "rejection": NTK, ArcCosine(0) or Fourier features. Exact. Cost: n^2 / 2 for each of m /
       acceptance prior weights.
-    - "pool": any kernel, also with a pilot. Resamples `pool` = 100 m prior weights by their ratio.
+    - "pool": any kernel, also with a pilot. Resamples `pool` = 100 m prior weights by their leverage.
       Cost: n^2 / 2 each.
 
     "rejection" refuses before it starts where it would need over `budget` = 10^7 prior weights, and
     names the acceptance rate (`rejection_bound` gives it). "pool" is approximate: a cell where the
-    ratio is r gets 1 + (m / pool) (r / s_lambda) times the variance of m exact draws. It warns
+    leverage is r gets 1 + (m / pool) (r / s_lambda) times the variance of m exact draws. It warns
     where pool < 10 m max r / s_lambda, ten times what plain sampling needs by Theorem 3.3 to match
     m leverage draws, and where the mean of r in the pool is 10 % from the s_lambda that it
     estimates, as where the pool has missed a narrow wedge. `draw.ess` is (sum r)^2 / sum r^2 of the
@@ -72,24 +72,24 @@ def sample(
     for name, value in given.items():
         if value is not None and name not in options:
             raise ValueError(f'{name} goes with method="{_OWNER[name]}", got method={method!r}')
-    drawn = draw(lev, m, generator, *(given[name] for name in options))
-    W, density = drawn.W, drawn.density
+    weights = draw(lev, m, generator, *(given[name] for name in options))
+    W, density = weights.W, weights.density
     if mix:
         plain = uniform(m, generator, W) < mix
         W = torch.where(
             plain[:, None], lev.kernel.sample(m, W.shape[1], generator=generator).to(W), W
         )
-        density = (1 - mix) * drawn.density_at(W) + mix
+        density = (1 - mix) * weights.density_at(W) + mix
     if not torch.isfinite(1 / density).all():
         raise ValueError(
             f"the leverage of some weights underflows in {W.dtype}; use float64, or rescale X and "
             "lam"
         )
-    return Draw(W.detach(), 1 / density.detach(), drawn.ess)
+    return Draw(W.detach(), 1 / density.detach(), weights.ess)
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class _Sample:
     """Weights W, the density q/p at them, and the function that gives q/p at any other weights."""
 
     W: Tensor
@@ -99,9 +99,9 @@ class _Drawn:
 
 
 def _proportional(
-    lev: RidgeLeverage, W: Tensor, ratio: Tensor, total: float, ess: float | None = None
-) -> _Drawn:
-    return _Drawn(W, ratio / total, lambda W: lev(W) / total, ess)
+    lev: RidgeLeverage, W: Tensor, leverage: Tensor, total: float, ess: float | None = None
+) -> _Sample:
+    return _Sample(W, leverage / total, lambda W: lev(W) / total, ess)
 
 
 def _inside(edges: Tensor, cell: Tensor, generator) -> Tensor:
@@ -109,7 +109,7 @@ def _inside(edges: Tensor, cell: Tensor, generator) -> Tensor:
     return edges[cell] + (edges[cell + 1] - edges[cell]) * uniform(len(cell), generator, edges)
 
 
-def _arcs(lev: RidgeLeverage, m: int, generator) -> _Drawn:
+def _arcs(lev: RidgeLeverage, m: int, generator) -> _Sample:
     edges, values = leverage_arcs(lev)
     arc = choose(values * edges.diff(), m, generator)
     angle = _inside(edges, arc, generator)
@@ -119,7 +119,7 @@ def _arcs(lev: RidgeLeverage, m: int, generator) -> _Drawn:
     return _proportional(lev, W.to(lev.X), values[arc], total)
 
 
-def _grid(lev: RidgeLeverage, m: int, generator) -> _Drawn:
+def _grid(lev: RidgeLeverage, m: int, generator) -> _Sample:
     edges, values = leverage_grid(lev)
     mass = (
         values * lev.kernel.log_prob(((edges[1:] + edges[:-1]) / 2)[:, None]).exp() * edges.diff()
@@ -135,10 +135,10 @@ def _grid(lev: RidgeLeverage, m: int, generator) -> _Drawn:
         )
         return (log_height[cell] - lev.kernel.log_prob(W)).exp()
 
-    return _Drawn(W, density_at(W), density_at)
+    return _Sample(W, density_at(W), density_at)
 
 
-def _gibbs(lev: RidgeLeverage, m: int, generator, sweeps) -> _Drawn:
+def _gibbs(lev: RidgeLeverage, m: int, generator, sweeps) -> _Sample:
     sweeps = as_count(10 if sweeps is None else sweeps, "sweeps")
     if lev.pilot is not None or half_space_order(lev.kernel) != 0:
         got = f"{lev.kernel!r}{' with a pilot' if lev.pilot is not None else ''}"
@@ -154,12 +154,14 @@ def _gibbs(lev: RidgeLeverage, m: int, generator, sweeps) -> _Drawn:
     return _proportional(lev, W, lev(W), lev.s_lam)
 
 
-def _rejection(lev: RidgeLeverage, m: int, generator, budget) -> _Drawn:
-    W, ratio = accepted(lev, m, as_count(10**7 if budget is None else budget, "budget"), generator)
-    return _proportional(lev, W, ratio, lev.s_lam)
+def _rejection(lev: RidgeLeverage, m: int, generator, budget) -> _Sample:
+    W, leverage = accepted(
+        lev, m, as_count(10**7 if budget is None else budget, "budget"), generator
+    )
+    return _proportional(lev, W, leverage, lev.s_lam)
 
 
-def _pool(lev: RidgeLeverage, m: int, generator, pool) -> _Drawn:
+def _pool(lev: RidgeLeverage, m: int, generator, pool) -> _Sample:
     size = as_count(100 * m if pool is None else pool, "pool", least=m)
     W = lev.kernel.sample(size, lev.X.shape[1], generator=generator).to(lev.X)
     values = lev(W)
@@ -175,7 +177,7 @@ def _pool(lev: RidgeLeverage, m: int, generator, pool) -> _Drawn:
         warnings.warn(
             f"pool={size} is too small: use pool={needed if size < needed else 10 * size} or "
             "another method (the "
-            f"largest ratio is {largest:.3g}, the mean {mean:.3g} where s_lambda is {total:.3g})",
+            f"largest leverage is {largest:.3g}, the mean {mean:.3g} where s_lambda is {total:.3g})",
             stacklevel=3,
         )
     chosen = choose(values, m, generator)

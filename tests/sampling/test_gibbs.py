@@ -125,13 +125,13 @@ def test_the_same_seed_gives_the_same_chains():
 
 def test_a_weight_that_rounding_has_put_where_nothing_is_active_moves_on(monkeypatch):
     lev = lv.RidgeLeverage(lv.NTK(), CIRCLES["random"], 1e-2)
-    ratio, calls = lev.form.ratio, []
+    leverage, calls = lev.form.leverage, []
 
     def dead_at_first(W):
         calls.append(len(W))
-        return ratio(W).index_fill(0, torch.arange(3), 0.0) if len(calls) == 1 else ratio(W)
+        return leverage(W).index_fill(0, torch.arange(3), 0.0) if len(calls) == 1 else leverage(W)
 
     before = gibbs(lev, 10).W
-    monkeypatch.setattr(lev.form, "ratio", dead_at_first)
+    monkeypatch.setattr(lev.form, "leverage", dead_at_first)
     after = gibbs(lev, 10).W
     assert torch.equal(before[3:], after[3:]) and not (before[:3] == after[:3]).any()
