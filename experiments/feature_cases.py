@@ -48,7 +48,9 @@ def sphere(n: int, d: int) -> Tensor:
 
 def cases() -> list[Case]:
     """Return the rows of the table, by kernel and data, each with its ridges."""
-    gauss, ntk, laplace = lv.Gaussian, lv.NTK(), lv.Laplacian(0.5)
+    gauss = lv.Gaussian
+    ntk = lv.NTK()
+    laplace = lv.Laplacian(0.5)
     clusters = lambda: lv.data.clustered_circle(10, 10, 0.03, generator=seeded(0))  # noqa: E731
     pair = lambda delta: lambda: lv.data.close_pair(20, 5, delta, generator=seeded(0))  # noqa: E731
     stretch = torch.tensor([1.0, 0.3, 0.1, 0.03, 0.01], dtype=torch.float64)

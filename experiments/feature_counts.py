@@ -39,8 +39,13 @@ import levlib as lv
 from experiments.feature_cases import Case, cases, seeded
 from experiments.record import RESULTS, kept_rows, write_result
 
-EPSILON, DELTA, CONFIDENCE = 0.5, 0.1, 0.95
-IN_A_ROW, BLOCK, RESAMPLES, POOL = 7, 8192, 2000, 4_000_000
+EPSILON = 0.5
+DELTA = 0.1
+CONFIDENCE = 0.95
+IN_A_ROW = 7
+BLOCK = 8192
+RESAMPLES = 2000
+POOL = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -71,13 +76,16 @@ def holds(lev: lv.RidgeLeverage, draw: lv.Draw, counts: list[int]) -> Iterator[b
     BLOCK weights are held as features.
     """
     ridge = lev.lam * torch.eye(len(lev.K), dtype=lev.K.dtype)
-    target, total, at = lev.K + ridge, torch.zeros_like(lev.K), 0
+    target = lev.K + ridge
+    total = torch.zeros_like(lev.K)
+    at = 0
     for m in counts:
         while at < m:
             block = slice(at, min(m, at + BLOCK))
             features = lev.kernel.features(lev.X, draw.W[block]) * draw.ratio[block].sqrt()[:, None]
             flat = features.flatten(1)
-            total, at = total.addmm_(flat, flat.T), block.stop
+            total = total.addmm_(flat, flat.T)
+            at = block.stop
         ours = total / m + ridge
         gaps = torch.stack([(1 + EPSILON) * target - ours, ours - (1 - EPSILON) * target])
         yield not torch.linalg.cholesky_ex(gaps).info.any()
@@ -145,10 +153,8 @@ def failures(
     """Return how often draws fail Eq. 5 at fractions of the theorem's count, and the count that
     suffices."""
     fractions = [2 ** (-k / 2) for k in range(12, -1, -1)]
-    counts, failed = (
-        [max(1, math.ceil(theorem * f)) for f in fractions],
-        np.zeros(len(fractions), dtype=int),
-    )
+    counts = [max(1, math.ceil(theorem * f)) for f in fractions]
+    failed = np.zeros(len(fractions), dtype=int)
     for seed in seeds:
         failed += ~np.array(list(holds(lev, draw(theorem, generator=seeded(seed)), counts)))
     rates = [lv.success_rate(int(k), len(seeds), CONFIDENCE) for k in failed]

@@ -71,10 +71,8 @@ for estimator in estimators:
 
 
 def test_kernel_ridge_is_scikit_learns():
-    kernel, peer = (
-        lv.Gaussian(0.8),
-        sklearn.kernel_ridge.KernelRidge(alpha=0.1, kernel="rbf", gamma=1 / (2 * 0.64)),
-    )
+    kernel = lv.Gaussian(0.8)
+    peer = sklearn.kernel_ridge.KernelRidge(alpha=0.1, kernel="rbf", gamma=1 / (2 * 0.64))
     for labels in (Y, np.stack([Y, Y**2], axis=1)):
         ours = lv.KernelRidge(kernel, lam=0.1).fit(X, labels)
         assert np.allclose(
@@ -132,7 +130,8 @@ def test_a_pilot_of_some_rows_weighs_like_all_rows():
 
 def test_partial_fit_on_everything_is_fit_and_chunks_add_up():
     model = lv.FeatureRidge(lv.Gaussian(0.8), n_features=15, lam=0.1, random_state=0)
-    whole, once = clone(model).fit(X, Y), clone(model).partial_fit(X, Y)
+    whole = clone(model).fit(X, Y)
+    once = clone(model).partial_fit(X, Y)
     assert np.array_equal(whole.coef_, once.coef_)
     chunks = clone(model).partial_fit(X[:40], Y[:40]).partial_fit(X[40:], Y[40:])
     assert np.array_equal(

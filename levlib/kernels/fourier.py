@@ -23,7 +23,8 @@ class Fourier(Kernel):
     def __init__(self, lengthscale: float, form: str = "pair"):
         if form not in ("pair", "complex"):
             raise ValueError(f'form must be "pair" or "complex", got {form!r}')
-        self.lengthscale, self.form = as_scale(lengthscale, "lengthscale"), form
+        self.lengthscale = as_scale(lengthscale, "lengthscale")
+        self.form = form
 
     @abstractmethod
     def _unit_sample(self, m: int, d: int, generator: torch.Generator) -> Tensor: ...
@@ -48,7 +49,9 @@ class Fourier(Kernel):
         return torch.stack([phase.cos(), phase.sin()], dim=-1)
 
     def sample(self, m, d, *, generator, dtype=torch.float64) -> Tensor:
-        m, d, generator = as_count(m, "m"), as_count(d, "d"), as_generator(generator)
+        m = as_count(m, "m")
+        d = as_count(d, "d")
+        generator = as_generator(generator)
         V = self._unit_sample(m, d, generator)
         W = (torch.as_tensor(self.frequency_scale, dtype=V.dtype, device=V.device) * V).to(dtype)
         if not torch.isfinite(W).all():
@@ -161,7 +164,8 @@ class Matern(Fourier):
         return (2 * self.nu * squared).sqrt()[:, None] * direction[:, :d]
 
     def _unit_log_prob(self, V) -> Tensor:
-        nu, half = self.nu, V.shape[1] / 2
+        nu = self.nu
+        half = V.shape[1] / 2
         constant = math.lgamma(nu + half) - math.lgamma(nu) - half * math.log(2 * math.pi * nu)
         return constant - (nu + half) * torch.log1p(V.square().sum(1) / (2 * nu))
 

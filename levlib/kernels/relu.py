@@ -93,7 +93,8 @@ class ArcCosine(Units):
         theta = _angles(X, Z)
         # sign makes |x|^0 = 0 for a row of zeros
         x, z = (norm.sign() * norm**self.order for norm in (X.norm(dim=1)[:, None], Z.norm(dim=1)))
-        rest, cos = math.pi - theta, theta.cos()
+        rest = math.pi - theta
+        cos = theta.cos()
         if self.order == 0:
             J = rest
         elif self.order == 1:
@@ -130,7 +131,8 @@ def _tangent(X: Tensor, Z: Tensor, depth: int) -> Tensor:
     kernel = X @ Z.T
     if depth == 1:
         return kernel
-    size, theta = X.norm(dim=1)[:, None] * Z.norm(dim=1), _angles(X, Z)
+    size = X.norm(dim=1)[:, None] * Z.norm(dim=1)
+    theta = _angles(X, Z)
     for layer in range(1, depth):
         if layer > 1:
             theta = _next_angle(theta)

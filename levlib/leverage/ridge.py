@@ -1,5 +1,5 @@
-"""The ridge leverage function of a kernel on data (Def. 3.1) and the statistical dimension (Eq.
-4)."""
+"""The ridge leverage function of a kernel on data (Definition 3.1), its density (Eq. 9) and the
+statistical dimension (Eq. 4)."""
 
 import math
 from functools import cached_property
@@ -31,35 +31,42 @@ def statistical_dimension(K, lam: float) -> float:
     >>> lv.statistical_dimension(torch.eye(4), 1.0)
     2.0
     """
-    K, lam = as_square(K, "K"), as_number(lam, "lam", above=0)
+    K = as_square(K, "K")
+    lam = as_number(lam, "lam", above=0)
     values = torch.linalg.eigvalsh(K.detach().double()).clamp(min=0)
     return float((values / (values + lam)).sum())
 
 
 class RidgeLeverage:
-    """The ridge leverage of a weight over its prior density, q_lambda(w) / p(w) (Def. 3.1).
+    """The ridge leverage of a weight over its prior density, q_lambda(w) / p(w) (Definition 3.1).
 
     `lev = RidgeLeverage(kernel, X, lam)` factors K + lam I once; `lev(W)` is tr[Phi(w)^T (K + lam
     I)^{-1} Phi(w)] for each row of W, shape (m,), with Phi(w) of shape (n, d2). Its mean over w ~ p
-    is `lev.s_lam`, the statistical dimension. It is zero where no feature is active (a half space
-    without data), and never more than |Phi(w)|^2 / lam. It carries no gradient.
+    is `lev.s_lam`, the statistical dimension, and `lev.log_density(W)` is the density of leverage
+    draws, for the NTK that of Eq. 9. It is zero where no feature is active (a half space without
+    data), and never more than |Phi(w)|^2 / lam. It carries no gradient.
 
-    X is (n, d), lam > 0. Raises ValueError for bad data or where K + lam I is not positive
-    definite. Cost: n^3 / 3 once; then n^2 d2 / 2 for each w by one triangular solve a block. For
-    the NTK n^2 / 2 for each w by matrix products: r = s^T A s, with A = (H + lam I)^{-1} o (X X^T)
-    and s the 0/1 pattern of the units; ArcCosine has a form like it.
+    - `kernel`: a Kernel.
+    - `X`: the data, (n, d).
+    - `lam`: the ridge, > 0. The NTK problem with a multiplier kappa < 1 has the kernel kappa^2 H,
+      whose leverage at the ridge lam is that of H at lam / kappa^2: give lam / kappa^2.
+    - `pilot`: for large n, a `Draw` or plain weights (s0, d1) whose modified features (Definition
+      3.2) Z, (n, s) with s = s0 d2, put Z Z^T in place of K.
+    - `margin`: epsilon >= 0 multiplies the pilot's leverage by 1 + epsilon.
 
-    For large n, `pilot` is a `Draw`, or plain weights (s0, d1): K is then replaced by Z Z^T, Z (n,
-    s) the pilot's modified features (Def. 3.2) and s = s0 d2. Nothing n x n is formed where n > s:
-    the cost is n s^2 + s^3 / 3 once by the Woodbury identity, then n s d2 for each w, in O(s^2)
-    memory. `lev.K` raises, and `lev.s_lam` is the pilot's estimate tr[(Z Z^T + lam I)^{-1} Z Z^T],
-    which is low where the pilot is small.
+    Raises ValueError for bad data or where K + lam I is not positive definite. Cost: n^3 / 3 once;
+    then n^2 d2 / 2 for each w by one triangular solve a block. For the NTK n^2 / 2 for each w by
+    matrix products: r = s^T A s, with A = (H + lam I)^{-1} o (X X^T) and s the 0/1 pattern of the
+    units; ArcCosine has a form like it.
 
-    `margin` = epsilon multiplies the pilot's leverage by 1 + epsilon. Where the pilot obeys Eq. 5 with
-    that epsilon, lev(W) is then an over-estimate of q_lambda / p (Theorem 3.3's q~), by at most (1
-    + epsilon) / (1 - epsilon); that is so with probability 1 - delta for m >=
-    required_features(epsilon, delta, s_q, s_lam) plain weights, where s_q is a bound of the leverage:
-    n / lam for Fourier features, sum |x_i|^2 / lam for the NTK.
+    With a pilot nothing n x n is formed where n > s: the cost is n s^2 + s^3 / 3 once by the
+    Woodbury identity, then n s d2 for each w, in O(s^2) memory. `lev.K` raises, and `lev.s_lam` is
+    the pilot's estimate tr[(Z Z^T + lam I)^{-1} Z Z^T], which is low where the pilot is small.
+
+    Where the pilot obeys Eq. 5 with epsilon = `margin`, lev(W) is an over-estimate of q_lambda / p
+    (Theorem 3.3's q~), by at most (1 + epsilon) / (1 - epsilon); that is so with probability 1 -
+    delta for m >= required_features(epsilon, delta, s_q, s_lam) plain weights, where s_q is a bound
+    of the leverage: n / lam for Fourier features, sum |x_i|^2 / lam for the NTK.
 
     A subsample of k points is the other way to large n: RidgeLeverage(kernel, X[chosen], lam * k /
     n) estimates the leverage as an average over points, with no bound at a given w, and it is sound
@@ -72,12 +79,11 @@ class RidgeLeverage:
     """
 
     def __init__(self, kernel: Kernel, X, lam: float, *, pilot=None, margin: float = 0.0):
-        self.kernel, self.X, self.lam = (
-            as_kernel(kernel),
-            as_points(X, "X"),
-            as_number(lam, "lam", above=0),
-        )
-        self.pilot, self.margin = _as_pilot(pilot, self.X), _as_margin(margin, pilot)
+        self.kernel = as_kernel(kernel)
+        self.X = as_points(X, "X")
+        self.lam = as_number(lam, "lam", above=0)
+        self.pilot = _as_pilot(pilot, self.X)
+        self.margin = _as_margin(margin, pilot)
         exact = self.pilot is None
         self._gram = kernel.gram(self.X) if exact else pilot_gram(kernel, self.X, self.pilot)
         ridge = self.lam * torch.eye(len(self._gram), dtype=torch.float64, device=self.X.device)
@@ -115,7 +121,7 @@ class RidgeLeverage:
 
     def log_density(self, W) -> Tensor:
         """Return log of q_lambda(w) / s_lambda(K), the density that leverage sampling draws from,
-        shape (m,)."""
+        shape (m,); for the NTK it is Eq. 9, for kappa < 1 at the ridge lam / kappa^2 on H."""
         return self.kernel.log_prob(W) + self(W).log() - math.log(self.s_lam)
 
 

@@ -1,5 +1,5 @@
-"""Rejection sampling of the leverage density: bounds of the leverage q_lambda/p, the true maximum in
-two and three dimensions."""
+"""Rejection sampling of the leverage density: bounds of the leverage q_lambda/p, the true maximum
+in two and three dimensions."""
 
 import torch
 from torch import Tensor
@@ -69,14 +69,17 @@ def accepted(
             f"{m / acceptance:.2g} "
             f'draws from the prior, over budget={budget}; raise it or use method="{instead}"'
         )
-    kept, have, drawn = [], 0, 0
+    kept = []
+    have = 0
+    drawn = 0
     while have < m:
         size = min(int(1.1 * (m - have) / acceptance) + 16, BLOCK_BYTES // 64)
         W = lev.kernel.sample(size, lev.X.shape[1], generator=generator).to(lev.X)
         leverage = lev(W)
         chosen = uniform(size, generator, W) * bound < leverage
         kept.append((W[chosen], leverage[chosen]))
-        have, drawn = have + int(chosen.sum()), drawn + size
+        have += int(chosen.sum())
+        drawn += size
         if have < m and acceptance * drawn > 10 * m + 1000:  # under 1e-100 for a right leverage
             raise ValueError(
                 f"the leverage underflows in {W.dtype}; use float64, or rescale X and lam"
@@ -90,7 +93,8 @@ def _fourier_bound(inverse: Tensor) -> float:
 
 
 def _half_space_bound(lev: RidgeLeverage) -> float:
-    form, d = lev.form, lev.X.shape[1]
+    form = lev.form
+    d = lev.X.shape[1]
     if not len(form.X):
         raise ValueError("every row of X is zero: there is no leverage to sample from")
     if d == 2:
@@ -108,10 +112,12 @@ def _largest_cell(form: HalfSpaces) -> float:
     Along that circle all points but x_i and its multiples switch as on any circle. They are held on
     one side over half a turn and on the other over the rest, then the other way round.
     """
-    X, largest = torch.nn.functional.normalize(form.X.double(), dim=1), 0.0
+    X = torch.nn.functional.normalize(form.X.double(), dim=1)
+    largest = 0.0
     for block in blocks(len(X), circle_bytes(len(X)), BLOCK_BYTES):
         plane = torch.linalg.qr(X[block, :, None], mode="complete").Q
-        a, b = plane[:, :, 1] @ X.T, plane[:, :, 2] @ X.T
+        a = plane[:, :, 1] @ X.T
+        b = plane[:, :, 2] @ X.T
         multiple = torch.hypot(a, b) < 1e-14
         for side in (1.0, -1.0):
             held = side * (X[block] @ X.T).sign()

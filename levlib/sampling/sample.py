@@ -1,5 +1,5 @@
 """Weights drawn from the leverage density q, by five methods, with the ratio p/q that reweighs them
-(Def. 3.2, 3.8)."""
+(Definition 3.2, Definition 3.8)."""
 
 import math
 import warnings
@@ -29,10 +29,21 @@ def sample(
     budget: int | None = None,
     generator: torch.Generator,
 ) -> Draw:
-    """Draw m weights from the leverage density q = q_lambda / s_lambda (Def. 3.1, Theorem 3.3),
-    with ratio = p/q.
+    """Draw m weights from the leverage density q = q_lambda / s_lambda (Definition 3.1, Theorem
+    3.3), for the NTK that of Eq. 9, with ratio = p/q.
 
-    `method` is one of
+    The draws are those of the average of Eq. 12, the features of Definition 3.2, and the units of
+    the net of Definition 3.8.
+
+    - `lev`: a RidgeLeverage.
+    - `m`: how many weights.
+    - `method`: one of the five below.
+    - `mix`: a in [0, 1) draws from the defensive mixture (1 - a) q + a p, which bounds p/q by 1/a
+      and costs at most 1/(1 - a) in m.
+    - `pool`, `sweeps`, `budget`: options of the methods "pool", "gibbs" and "rejection".
+    - `generator`: a torch.Generator.
+
+    The methods are
 
     - "arcs": NTK or ArcCosine(0), d = 2. Exact. Cost: 2 n^3 once, then O(m).
     - "grid": Gaussian, d = 1. Exact for a density constant on the cells of a fine grid, which the
@@ -41,8 +52,8 @@ def sample(
       circles, each step exact. Cost: about 10 n^2 for each chain and sweep.
     - "rejection": NTK, ArcCosine(0) or Fourier features. Exact. Cost: n^2 / 2 for each of m /
       acceptance prior weights.
-    - "pool": any kernel, also with a pilot. Resamples `pool` = 100 m prior weights by their leverage.
-      Cost: n^2 / 2 each.
+    - "pool": any kernel, also with a pilot. Resamples `pool` = 100 m prior weights by their
+      leverage. Cost: n^2 / 2 each.
 
     "rejection" refuses before it starts where it would need over `budget` = 10^7 prior weights, and
     names the acceptance rate (`rejection_bound` gives it). "pool" is approximate: a cell where the
@@ -53,9 +64,8 @@ def sample(
     pool; more draws than that repeat weights. With a pilot, the mean of r in the pool stands for
     s_lambda in p/q.
 
-    `mix` = a in [0, 1) draws from the defensive mixture (1 - a) q + a p, which bounds p/q by 1/a
-    and costs at most 1/(1 - a) in m. Raises ValueError for an unknown method, a method that does
-    not fit the kernel, an option of another method, or mix outside [0, 1).
+    Raises ValueError for an unknown method, a method that does not fit the kernel, an option of
+    another method, or mix outside [0, 1).
 
     >>> import levlib as lv
     >>> lev = lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], lam=0.5)
@@ -63,7 +73,9 @@ def sample(
     >>> bool((lev(draw.W) > 0).all())                 # nothing is drawn where no unit is active
     True
     """
-    lev, m, generator = as_leverage(lev), as_count(m, "m"), as_generator(generator)
+    lev = as_leverage(lev)
+    m = as_count(m, "m")
+    generator = as_generator(generator)
     if not isinstance(method, str) or method not in _METHODS:
         raise ValueError(f"method must be one of {sorted(_METHODS)}, got {method!r}")
     mix = as_number(mix, "mix", least=0, below=1)
@@ -165,7 +177,8 @@ def _pool(lev: RidgeLeverage, m: int, generator, pool) -> _Sample:
     size = as_count(100 * m if pool is None else pool, "pool", least=m)
     W = lev.kernel.sample(size, lev.X.shape[1], generator=generator).to(lev.X)
     values = lev(W)
-    mean, largest = float(values.double().mean()), float(values.max())
+    mean = float(values.double().mean())
+    largest = float(values.max())
     if not mean:
         raise ValueError(
             f"none of {size} prior weights has any leverage on X; use a larger pool or another "
@@ -176,8 +189,8 @@ def _pool(lev: RidgeLeverage, m: int, generator, pool) -> _Sample:
     if size < needed or abs(mean / total - 1) > 0.1:
         warnings.warn(
             f"pool={size} is too small: use pool={needed if size < needed else 10 * size} or "
-            "another method (the "
-            f"largest leverage is {largest:.3g}, the mean {mean:.3g} where s_lambda is {total:.3g})",
+            f"another method (the largest leverage is {largest:.3g}, the mean {mean:.3g} where "
+            f"s_lambda is {total:.3g})",
             stacklevel=3,
         )
     chosen = choose(values, m, generator)

@@ -52,7 +52,8 @@ def test_the_committed_result_says_where_it_comes_from(committed):
 
 
 def test_the_committed_result_has_all_cases_with_all_draws(committed):
-    rows, effort = committed["rows"], feature_counts.Effort()
+    rows = committed["rows"]
+    effort = feature_counts.Effort()
     assert [(row["name"], row["lam"], row["method"]) for row in rows] == [
         (case.name, case.lam, case.method) for case in feature_counts.cases()
     ]
@@ -110,7 +111,9 @@ def test_a_tiny_run_has_the_schema_of_the_committed_result(tiny, tmp_path, commi
 def test_an_interrupted_run_resumes_and_a_finished_one_computes_nothing(
     tiny, tmp_path, monkeypatch
 ):
-    (table, effort), ran, run_part = tiny, [], feature_counts.run_part
+    table, effort = tiny
+    ran = []
+    run_part = feature_counts.run_part
 
     def stopped(part, case, *rest):
         if len(ran) == 2:
@@ -221,7 +224,8 @@ def timeless(path):
 def test_an_interrupted_sweep_of_wide_nets_resumes_to_the_same_numbers(
     narrow, tmp_path, monkeypatch
 ):
-    ran, run = [], wide.run
+    ran = []
+    run = wide.run
 
     def stopped(*one):
         if len(ran) == 5:
@@ -249,8 +253,11 @@ def test_a_run_of_a_wide_net_holds_what_its_names_say():
     g = torch.Generator().manual_seed(1000 + 7)
     draw = wide.draw(problem, "leverage", 64, g)
     net = lv.TwoLayerNet.from_draw(draw, generator=g)
-    X, K, Y = problem.lev.X, problem.lev.K, problem.Y
-    Psi, u_0 = lv.modified_features(lv.NTK(), X, draw), net(X)
+    X = problem.lev.X
+    K = problem.lev.K
+    Y = problem.Y
+    Psi = lv.modified_features(lv.NTK(), X, draw)
+    u_0 = net(X)
     assert found["epsilon"] == pytest.approx(lv.sandwich_epsilon(Psi, K, 0.05))
     away = torch.linalg.matrix_norm(Psi @ Psi.T - K, 2) / torch.linalg.matrix_norm(K, 2)
     assert found["kernel"] == pytest.approx(float(away))
@@ -300,7 +307,8 @@ def tiny_map():
 def test_the_committed_map_is_whole_and_says_where_it_comes_from(committed_map):
     assert committed_map["script"] == "experiments/leverage_map.py"
     assert committed_map["commit"] not in ("", "unknown") and "dirty" not in committed_map["commit"]
-    cells, effort = committed_map["rows"], leverage_map.Effort()
+    cells = committed_map["rows"]
+    effort = leverage_map.Effort()
     assert [(cell["data"], cell["delta"], cell["lam"]) for cell in cells] == leverage_map.the_map()
     for cell in cells:
         assert (cell["seeds"], cell["most"], cell["net_seeds"]) == (
@@ -346,7 +354,9 @@ def test_the_data_of_the_map_are_those_of_the_committed_result(committed_map):
 def test_a_tiny_map_has_the_schema_of_the_committed_one_and_resumes(
     tiny_map, tmp_path, committed_map, monkeypatch
 ):
-    (table, effort), run_cell, ran = tiny_map, leverage_map.run_cell, []
+    table, effort = tiny_map
+    run_cell = leverage_map.run_cell
+    ran = []
 
     def stopped(cell, effort):
         if ran:

@@ -90,7 +90,8 @@ def test_student_frequencies_in_any_dimension(nu, d):
 
 
 def test_laplacian_frequencies_are_independent_by_coordinate():
-    kernel, X = lv.Laplacian(0.7), random_points(6, 3)
+    kernel = lv.Laplacian(0.7)
+    X = random_points(6, 3)
     columns = [kernel.gram(X[:, [k]]) for k in range(3)]
     assert torch.allclose(kernel.gram(X), columns[0] * columns[1] * columns[2], rtol=1e-14)
     W = kernel.sample(5, 3, generator=generator())
@@ -139,7 +140,8 @@ TRAINED += [functools.partial(lv.Matern, nu) for nu in (0.5, 1.5, 2.5)]
 def test_gradients_in_the_length_scale_and_in_the_points(make):
     """Autograd against finite differences, through gram, sample and log_prob."""
     scale = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
-    X, Z = random_points(4, 2).requires_grad_(), random_points(3, 2, seed=1)
+    X = random_points(4, 2).requires_grad_()
+    Z = random_points(3, 2, seed=1)
     assert torch.autograd.gradcheck(lambda scale, X: make(scale).gram(X, Z), (scale, X))
     assert torch.autograd.gradcheck(lambda scale: make(scale).gram(X.detach()), (scale,))
     assert torch.autograd.gradcheck(
@@ -150,7 +152,8 @@ def test_gradients_in_the_length_scale_and_in_the_points(make):
 
 def test_a_length_scale_can_be_learnt():
     X = random_points(20, 1)
-    K, log_l = lv.Gaussian(0.6).gram(X), torch.zeros((), dtype=torch.float64, requires_grad=True)
+    K = lv.Gaussian(0.6).gram(X)
+    log_l = torch.zeros((), dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([log_l], line_search_fn="strong_wolfe")
 
     def loss():

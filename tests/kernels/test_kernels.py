@@ -57,7 +57,8 @@ def products(kernel, X, W):
 def test_gram_is_the_mean_of_the_features(kernel):
     """Eq. 3 by a z-test on 28 entries: a right kernel fails one seed in about 5000 (4.5 standard
     errors)."""
-    X, M = random_points(7, 3), 40_000
+    X = random_points(7, 3)
+    M = 40_000
     P = products(kernel, X, kernel.sample(M, 3, generator=generator(1)))
     assert z_scores(P, kernel.gram(X)) < 4.5
     assert z_scores(P, 1.1 * kernel.gram(X)) > 4.5
@@ -71,7 +72,8 @@ def test_weights_of_the_wrong_scale_fail_the_same_test(kernel):
 
 
 def test_both_forms_have_the_same_products_weight_by_weight():
-    X, W = random_points(5, 3), lv.Gaussian(0.7).sample(20, 3, generator=generator(1))
+    X = random_points(5, 3)
+    W = lv.Gaussian(0.7).sample(20, 3, generator=generator(1))
     pair, complex_ = (products(lv.Gaussian(0.7, form), X, W) for form in ("pair", "complex"))
     assert torch.allclose(pair, complex_, rtol=0, atol=1e-13)
 
@@ -79,7 +81,8 @@ def test_both_forms_have_the_same_products_weight_by_weight():
 @each_kernel
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_shapes_and_dtypes(kernel, dtype):
-    X, Z = random_points(4, 3).to(dtype), random_points(5, 3, seed=1).to(dtype)
+    X = random_points(4, 3).to(dtype)
+    Z = random_points(5, 3, seed=1).to(dtype)
     W = kernel.sample(6, 3, generator=generator(), dtype=dtype)
     assert W.shape == (6, 3) and W.dtype == dtype
     assert kernel.gram(X).dtype == kernel.gram(X, Z).dtype == dtype and kernel.gram(X, Z).shape == (
@@ -106,7 +109,8 @@ def test_single_precision_agrees_with_double(kernel):
 @each_kernel
 def test_gram_by_blocks_is_symmetric_and_equals_the_whole(kernel, monkeypatch):
     X, Z = random_points(40, 6), random_points(30, 6, seed=1)
-    whole, pairs = kernel.gram(X), kernel.gram(X, Z)
+    whole = kernel.gram(X)
+    pairs = kernel.gram(X, Z)
     monkeypatch.setattr(gram, "BLOCK_BYTES", 7 * 40 * 8)
     assert torch.allclose(kernel.gram(X), whole, rtol=1e-13, atol=1e-13)
     assert torch.allclose(kernel.gram(X), kernel.gram(X).T, rtol=1e-13, atol=1e-13)
@@ -166,8 +170,11 @@ def test_the_standard_error_of_an_estimate_holds_the_closed_form():
 
 
 def test_estimates_are_made_in_blocks_of_weights(monkeypatch):
-    kernel, X = lv.NTK().estimated(300, 3, generator=generator()), random_points(10, 3)
-    whole, error, seen = kernel.gram(X), kernel.standard_error(X), []
+    kernel = lv.NTK().estimated(300, 3, generator=generator())
+    X = random_points(10, 3)
+    whole = kernel.gram(X)
+    error = kernel.standard_error(X)
+    seen = []
     monkeypatch.setattr(base, "BLOCK_BYTES", 10_000)
     features = lv.NTK.features
     monkeypatch.setattr(
@@ -193,7 +200,8 @@ def test_ridge_leverage_takes_an_estimated_kernel():
 
 
 def test_an_estimated_kernel_keeps_the_density_of_its_kernel():
-    kernel, W = lv.Gaussian(0.5), random_points(4, 2)
+    kernel = lv.Gaussian(0.5)
+    W = random_points(4, 2)
     assert torch.equal(
         kernel.estimated(10, 2, generator=generator()).log_prob(W), kernel.log_prob(W)
     )

@@ -110,7 +110,9 @@ def test_angles_near_zero_and_pi_by_both_ways():
     fill = unit(random_points(80, 6))
     for delta in (0.3, 1e-3, 1e-6, 1e-9, 1e-12):
         pair = torch.zeros(2, 6, dtype=torch.float64)
-        pair[0, 0], pair[1, 0], pair[1, 1] = 1, math.cos(delta), math.sin(delta)
+        pair[0, 0] = 1
+        pair[1, 0] = math.cos(delta)
+        pair[1, 1] = math.sin(delta)
         for X in (pair, torch.cat([pair, fill])):
             assert gram.angles(X, X)[0, 1].item() == pytest.approx(delta, rel=1e-13)
             assert (math.pi - gram.angles(X, -X)[0, 1]).item() == pytest.approx(delta, abs=5e-16)
@@ -125,7 +127,8 @@ def test_arccosine_against_quadrature_in_the_plane(order):
     """2 E[(w.x)_+^n (w.z)_+^n] in polar coordinates: E r^(2n) = 2^n n!, and the mean over
     directions by quadrature."""
     X = random_points(4, 2)
-    K, moment = lv.ArcCosine(order).gram(X), 2**order * math.factorial(order)
+    K = lv.ArcCosine(order).gram(X)
+    moment = 2**order * math.factorial(order)
     for i, j in itertools.combinations_with_replacement(range(4), 2):
         (a, b), (c, d) = X[[i, j]].tolist()
 
@@ -148,7 +151,8 @@ def test_arccosine_against_quadrature_in_the_plane(order):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_arccosine_is_homogeneous_and_has_its_diagonal(order):
-    X, kernel = random_points(5, 3), lv.ArcCosine(order)
+    X = random_points(5, 3)
+    kernel = lv.ArcCosine(order)
     K = kernel.gram(X)
     assert torch.allclose(kernel.gram(3 * X, X), 3**order * K, rtol=1e-13)
     assert torch.allclose(K.diagonal(), (1, 1, 3)[order] * X.norm(dim=1) ** (2 * order), rtol=1e-14)
@@ -156,10 +160,8 @@ def test_arccosine_is_homogeneous_and_has_its_diagonal(order):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_row_of_zeros_has_no_features_and_no_kernel(order):
-    X, kernel = (
-        torch.tensor([[0.0, 0.0], [1.0, 2.0], [0.0, 0.0]], dtype=torch.float64),
-        lv.ArcCosine(order),
-    )
+    X = torch.tensor([[0.0, 0.0], [1.0, 2.0], [0.0, 0.0]], dtype=torch.float64)
+    kernel = lv.ArcCosine(order)
     features = kernel.features(X, kernel.sample(50, 2, generator=generator()))
     assert not features[[0, 2]].any() and features[1].any()
     K = kernel.gram(X)
@@ -284,7 +286,8 @@ GRAMS += [functools.partial(lv.deep_ntk, depth=depth) for depth in (2, 4)]
 def test_gradients_in_the_points(kernel):
     """Autograd against finite differences, for K(X, Z); then finite where points coincide, oppose
     or vanish."""
-    X, Z = random_points(4, 3).requires_grad_(), random_points(3, 3, seed=1)
+    X = random_points(4, 3).requires_grad_()
+    Z = random_points(3, 3, seed=1)
     assert torch.autograd.gradcheck(lambda X: kernel(X, Z), (X,))
     Y = torch.tensor(
         [[1.0, 2.0], [1.0, 2.0], [2.0, 4.0], [-1.0, -2.0]], dtype=torch.float64, requires_grad=True

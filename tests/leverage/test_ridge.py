@@ -24,7 +24,8 @@ def test_hadamard_form_is_the_solve_for_each_weight(lam):
 
 @pytest.mark.parametrize("form", ["pair", "complex"])
 def test_triangular_form_is_the_solve_for_each_weight(form):
-    X, kernel = random_points(40, 2), lv.Gaussian(0.8, form)
+    X = random_points(40, 2)
+    kernel = lv.Gaussian(0.8, form)
     W = kernel.sample(200, 2, generator=generator(1))
     exact = leverage_by_definition(kernel, X, 1e-3, W)
     assert (lv.RidgeLeverage(kernel, X, 1e-3)(W) - exact).abs().max() <= 1e-10 * exact.max()

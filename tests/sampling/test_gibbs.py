@@ -125,7 +125,8 @@ def test_the_same_seed_gives_the_same_chains():
 
 def test_a_weight_that_rounding_has_put_where_nothing_is_active_moves_on(monkeypatch):
     lev = lv.RidgeLeverage(lv.NTK(), CIRCLES["random"], 1e-2)
-    leverage, calls = lev.form.leverage, []
+    leverage = lev.form.leverage
+    calls = []
 
     def dead_at_first(W):
         calls.append(len(W))
