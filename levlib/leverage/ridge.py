@@ -32,7 +32,10 @@ def statistical_dimension(K, lam: float) -> float:
     2.0
     """
     K = as_square(K, "K")
-    lam = as_number(lam, "lam", above=0)
+    return _dimension(K, as_number(lam, "lam", above=0))
+
+
+def _dimension(K: Tensor, lam: float) -> float:
     values = torch.linalg.eigvalsh(K.detach().double()).clamp(min=0)
     return float((values / (values + lam)).sum())
 
@@ -117,7 +120,7 @@ class RidgeLeverage:
     def s_lam(self) -> float:
         """The statistical dimension s_lambda(K), the mean of the leverage over w ~ p (Eq. 4); a
         pilot's estimate."""
-        return (1 + self.margin) * statistical_dimension(self._gram, self.lam)
+        return (1 + self.margin) * _dimension(self._gram, self.lam)
 
     def log_density(self, W) -> Tensor:
         """Return log of q_lambda(w) / s_lambda(K), the density that leverage sampling draws from,
