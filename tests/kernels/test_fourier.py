@@ -164,4 +164,5 @@ def test_a_length_scale_can_be_learnt():
 
     optimiser.step(loss)
     assert log_l.exp().item() == pytest.approx(0.6, abs=1e-4)
-    assert repr(lv.Gaussian(log_l.exp())) == "Gaussian(0.6, form='pair')"
+    trained = lv.Gaussian(torch.tensor(0.6, requires_grad=True))
+    assert repr(trained) == "Gaussian(0.6, form='pair')"

@@ -23,9 +23,11 @@ def test_every_arc_of_every_circle_has_the_leverage_of_its_points(kernel, n, d):
     long = edges.diff(dim=1) > 1e-12
     t = (edges[:, :-1] + edges[:, 1:]) / 2
     points = t.cos()[..., None] * W[:, None] + t.sin()[..., None] * V[:, None]
+    # up to n^2 entries of A are added up, one after the other
+    allowed = 10 * torch.finfo(torch.float64).eps * float(lev.form.A.abs().sum())
     for side, sign in ((0, 1), (1, -1)):
         exact = lev(sign * points.reshape(-1, d)).view(t.shape)
-        assert (values[:, side] - exact)[long].abs().max() <= 1e-11 * exact.max()
+        assert (values[:, side] - exact)[long].abs().max() <= allowed
 
 
 def test_arcs_without_an_active_point_are_zero_and_not_rounding_error():

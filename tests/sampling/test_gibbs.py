@@ -8,7 +8,15 @@ import torch
 from scipy.stats import chi2, kstest
 
 import levlib as lv
-from tests.oracles import CIRCLES, SPHERES, arc_p_value, generator, longitude_p_value, random_points
+from tests.oracles import (
+    CIRCLES,
+    SPHERES,
+    arc_p_value,
+    generator,
+    longitude_p_value,
+    random_points,
+    same_draw,
+)
 
 FALSE_ALARM = 1e-3
 N = 20_000
@@ -116,11 +124,7 @@ def test_float32_is_honoured_on_narrow_wedges():
 def test_the_same_seed_gives_the_same_chains():
     lev = lv.RidgeLeverage(lv.ArcCosine(0), random_points(10, 3), 1e-2)
     one, two, other = (gibbs(lev, 5, seed, mix=0.3) for seed in (1, 1, 2))
-    assert (
-        torch.equal(one.W, two.W)
-        and torch.equal(one.ratio, two.ratio)
-        and not torch.equal(one.W, other.W)
-    )
+    assert same_draw(one, two) and not same_draw(one, other)
 
 
 def test_a_weight_that_rounding_has_put_where_nothing_is_active_moves_on(monkeypatch):
@@ -134,5 +138,5 @@ def test_a_weight_that_rounding_has_put_where_nothing_is_active_moves_on(monkeyp
 
     before = gibbs(lev, 10).W
     monkeypatch.setattr(lev.form, "leverage", dead_at_first)
-    after = gibbs(lev, 10).W
-    assert torch.equal(before[3:], after[3:]) and not (before[:3] == after[:3]).any()
+    moved = (gibbs(lev, 10).W - before).norm(dim=1)
+    assert (moved[:3] > 1e-3).all() and (moved[3:] < 1e-8).all()
