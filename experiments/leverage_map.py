@@ -35,8 +35,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 import levlib as lv
+from experiments.counts import EPSILON, counts_needed, median_interval, ratio_interval
 from experiments.feature_cases import seeded
-from experiments.feature_counts import EPSILON, counts_needed, median_interval, ratio_interval, same
+from experiments.feature_counts import same
 from experiments.record import RESULTS, kept_rows, write_result
 
 DELTAS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)

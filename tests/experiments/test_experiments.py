@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import levlib as lv
+from experiments import counts as counting
 from experiments import feature_counts, leverage_map, record, wide
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments"
@@ -155,34 +156,32 @@ def test_holds_is_the_sandwich_of_each_prefix():
     X = torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None]
     lev = lv.RidgeLeverage(lv.Gaussian(0.2), X, 0.01)
     draw = lv.sample(lev, 1000, method="grid", generator=torch.Generator().manual_seed(0))
-    counts = feature_counts.counts_to(1000)
+    counts = counting.counts_to(1000)
     epsilons = []
     for m in counts:
         Psi = lv.modified_features(lev.kernel, X, lv.Draw(draw.W[:m], draw.ratio[:m]))
         epsilons.append(lv.sandwich_epsilon(Psi, lev.K, lev.lam))
-    held = list(feature_counts.holds(lev, draw, counts))
-    assert (
-        held == [epsilon <= feature_counts.EPSILON for epsilon in epsilons] and len(set(held)) == 2
-    )
+    held = list(counting.holds(lev, draw, counts))
+    assert held == [epsilon <= counting.EPSILON for epsilon in epsilons] and len(set(held)) == 2
 
 
 def test_needed_is_the_first_count_from_which_all_hold():
-    counts = feature_counts.counts_to(370_728)
+    counts = counting.counts_to(370_728)
     assert counts[0] == 8 and counts[-1] == 370_728 and len(counts) == 32
-    assert feature_counts.needed(iter([True, False, True]), counts[:3]) == 16
-    assert feature_counts.needed(iter([True, True, False]), counts[:3]) is None
+    assert counting.needed(iter([True, False, True]), counts[:3]) == 16
+    assert counting.needed(iter([True, True, False]), counts[:3]) is None
     assert (
-        feature_counts.needed(iter([True] * 7 + [False] * 25), counts) == 8
+        counting.needed(iter([True] * 7 + [False] * 25), counts) == 8
     )  # nothing is asked after seven in a row
 
 
 def test_the_median_interval_is_exact_and_marks_what_is_censored():
     """For 21 values the ends are the 6th and the 16th: P(Binomial(21, 1/2) < 6) = 0.0133, for the
     7th 0.039."""
-    part = feature_counts.median_interval(list(range(1, 22)), 100)
+    part = counting.median_interval(list(range(1, 22)), 100)
     assert (part["median"], part["low"], part["high"], part["at_least"]) == (11, 6, 16, [])
     assert part["needed"] == list(range(1, 22)) and part["most"] == 100
-    part = feature_counts.median_interval([*range(1, 16), *[None] * 6], 100)
+    part = counting.median_interval([*range(1, 16), *[None] * 6], 100)
     assert (part["median"], part["low"], part["high"], part["at_least"]) == (11, 6, 100, ["high"])
 
 
