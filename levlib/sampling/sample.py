@@ -33,7 +33,7 @@ def sample(
     3.3), for the NTK that of Eq. 9, with ratio = p/q.
 
     The draws are those of the average of Eq. 12, the features of Definition 3.2, and the units of
-    the net of Definition 3.8.
+    the net of Definition 3.8, whose training is the subject of Theorem 3.9.
 
     - `lev`: a RidgeLeverage.
     - `m`: how many weights.
