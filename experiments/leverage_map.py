@@ -35,8 +35,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 import levlib as lv
+from experiments.counts import EPSILON, counts_needed, median_interval, ratio_interval
 from experiments.feature_cases import seeded
-from experiments.feature_counts import EPSILON, counts_needed, median_interval, ratio_interval, same
+from experiments.feature_counts import same
 from experiments.record import RESULTS, kept_rows, write_result
 
 DELTAS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
@@ -71,8 +72,10 @@ DATA = {"circle": (circle, "arcs"), "sphere": (sphere, "gibbs")}
 
 def features(lev: lv.RidgeLeverage, method: str, effort: Effort) -> dict:
     """Return the counts that plain and leverage draws need, and their ratio."""
-    d, theorem = lev.X.shape[1], lv.required_features(EPSILON, 0.1, lev.s_lam, lev.s_lam)
-    plain, leverage = partial(lv.sample_prior, NTK, d=d), partial(lv.sample, lev, method=method)
+    d = lev.X.shape[1]
+    theorem = lv.required_features(EPSILON, 0.1, lev.s_lam, lev.s_lam)
+    plain = partial(lv.sample_prior, NTK, d=d)
+    leverage = partial(lv.sample, lev, method=method)
     counts = {
         "plain": counts_needed(lev, range(1000, 1000 + effort.seeds), plain, effort.most),
         "leverage": counts_needed(lev, range(2000, 2000 + effort.seeds), leverage, theorem),
@@ -112,7 +115,8 @@ def compared(**starts: list[float]) -> dict:
 def nets(lev: lv.RidgeLeverage, method: str, effort: Effort, T: float) -> list[dict]:
     """Return what training makes of plain and leverage draws, for each number of units and each
     kind of labels."""
-    seeds, rows = range(4000, 4000 + effort.net_seeds), []
+    seeds = range(4000, 4000 + effort.net_seeds)
+    rows = []
     draw = {
         "plain": partial(lv.sample_prior, NTK, d=lev.X.shape[1]),
         "leverage": partial(lv.sample, lev, method=method),

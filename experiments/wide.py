@@ -108,14 +108,18 @@ def draw(problem: Problem, kind: str, m: int, generator: torch.Generator) -> lv.
 
 def run(problem: Problem, kind: str, m: int, seed: int) -> dict:
     """Draw, measure H(0), train, and return what the run holds; any run can be repeated alone."""
-    lev, Y, lam = problem.lev, problem.Y, problem.lev.lam
+    lev = problem.lev
+    Y = problem.Y
+    lam = problem.lev.lam
     generator = torch.Generator(lev.X.device).manual_seed(1000 * seed + m.bit_length())
     net = lv.TwoLayerNet.from_draw(draw(problem, kind, m, generator), generator=generator)
-    H_0, u_0 = net.dynamic_kernel(lev.X), net(lev.X)
+    H_0 = net.dynamic_kernel(lev.X)
+    u_0 = net(lev.X)
     away = H_0 - lev.K
     started = time.perf_counter()
     trained = lv.train(net, lev.X, Y, lam, time=problem.T, progress=False)
-    u, seconds = trained.predictions[-1], time.perf_counter() - started
+    u = trained.predictions[-1]
+    seconds = time.perf_counter() - started
     ntk, still = (lv.frozen_flow(H, Y, lam, trained.times[-1:], u0=u_0).u[0] for H in (lev.K, H_0))
     whitened = problem.whitener @ away @ problem.whitener
     return {

@@ -23,7 +23,8 @@ from levlib.kernels import (
     Matern,
     deep_ntk,
 )
-from levlib.leverage.ridge import RidgeLeverage, leverage_arcs, leverage_grid, statistical_dimension
+from levlib.leverage.exact import leverage_arcs, leverage_grid
+from levlib.leverage.ridge import RidgeLeverage, statistical_dimension
 from levlib.leverage.rows import (
     coherence,
     leverage_scores,
@@ -40,7 +41,6 @@ from levlib.regression.conjugate_gradient import ConjugateGradient, gram_matvec,
 from levlib.regression.distributed import dask_normal_equations
 from levlib.regression.exact import leave_one_out, solve_krr
 from levlib.regression.normal_equations import NormalEquations
-from levlib.sampling.cutoff import sample_cutoff
 from levlib.sampling.rejection import rejection_bound
 from levlib.sampling.sample import sample
 
@@ -87,7 +87,6 @@ __all__ = [
     "required_features",
     "ridge_leverage_scores",
     "sample",
-    "sample_cutoff",
     "sample_prior",
     "sandwich_epsilon",
     "sandwich_spectrum",

@@ -1,5 +1,5 @@
-"""Draws: weights with the ratio p/q that reweighs them (Def. 3.2), the plain draw, and how a cell
-is chosen."""
+"""Draws: weights with the ratio p/q that reweighs them (Definition 3.2), the plain draw, and how a
+cell is chosen."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from levlib.kernels import Kernel, as_kernel
 
 @dataclass(frozen=True)
 class Draw:
-    """Weights W (m, d1) drawn from some density q, and ratio (m,) = p(w_r) / q(w_r), as Def. 3.2
-    needs them.
+    """Weights W (m, d1) drawn from some density q, and ratio (m,) = p(w_r) / q(w_r), as Definition
+    3.2 needs them.
 
     `ess` is the effective sample size (sum r)^2 / sum r^2 of the prior weights that a "pool" draw
     chose from, and None for a draw that used no pool.
@@ -36,9 +36,16 @@ class Draw:
 def sample_prior(
     kernel: Kernel, m: int, d: int, *, generator: torch.Generator, dtype=torch.float64
 ) -> Draw:
-    """Draw m weights from p itself: plain random features, ratio p/q = 1 (Def. 3.2 with q = p).
+    """Draw m weights from p itself: plain random features, ratio p/q = 1 (Definition 3.2 with
+    q = p).
 
-    `draw.W` is (m, d1). Raises TypeError or ValueError where m or d is no positive integer or no
+    - `kernel`: a Kernel.
+    - `m`: how many weights.
+    - `d`: the dimension of the data; `draw.W` is (m, d1).
+    - `generator`: a torch.Generator.
+    - `dtype`: that of the weights.
+
+    Raises TypeError or ValueError where m or d is no positive integer or no
     generator is given. Cost: m d.
 
     >>> import levlib as lv

@@ -35,29 +35,8 @@ FLOATS = (np.float64, np.float32)
 CHUNK_BYTES = 2**24
 
 
-class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Transform X to the modified features Psi of Def. 3.2, with weights drawn by their ridge
-    leverage on X.
-
-    `kernel` is a levlib Kernel, or None for a Gaussian whose length scale is the median distance
-    between points. `n_features` is m, the number of weights; each makes d2 columns (2 for a
-    Gaussian's pair, d for the NTK; complex features come as pairs of real columns). `lam` is the
-    ridge of Def. 3.1. `method` is one of `levlib.sample`, or "prior" for plain random features;
-    "pool" serves every kernel and dimension, with the size `pool` of `sample`. `random_state` is
-    scikit-learn's. `mix` in [0, 1) is the share of plain weights: 0.5 bounds p/q by 2, which keeps
-    a small m safe and costs at most 2x in m. Where X has more than `n_pilot` rows, the leverage is
-    that of n_pilot of them, drawn at random, with lam in proportion: it weighs the same directions,
-    and costs n_pilot^2 for each weight instead of n^2.
-
-    Fitted: `kernel_`, and `draw_` with the weights and their p/q. float32 gives float32. Raises
-    ValueError or TypeError in `fit` for parameters that do not fit. Cost of `fit`: that of
-    `RidgeLeverage` and `sample`; of `transform`: n m d.
-
-    >>> import levlib as lv
-    >>> X = np.random.default_rng(0).normal(size=(20, 3))
-    >>> lv.LeverageFeatures(n_features=5, random_state=0).fit_transform(X).shape
-    (20, 10)
-    """
+class _FeatureEstimator(BaseEstimator):
+    """The parameters that `LeverageFeatures` and `FeatureRidge` share."""
 
     def __init__(
         self,
@@ -70,8 +49,44 @@ class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         pool=None,
         n_pilot=500,
     ):
-        self.kernel, self.n_features, self.lam, self.method = kernel, n_features, lam, method
-        self.random_state, self.mix, self.pool, self.n_pilot = random_state, mix, pool, n_pilot
+        self.kernel = kernel
+        self.n_features = n_features
+        self.lam = lam
+        self.method = method
+        self.random_state = random_state
+        self.mix = mix
+        self.pool = pool
+        self.n_pilot = n_pilot
+
+
+class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _FeatureEstimator):
+    """Transform X to the modified features Psi of Definition 3.2, with weights drawn by their ridge
+    leverage on X.
+
+    - `kernel`: a levlib Kernel, or None for a Gaussian whose length scale is the median distance
+      between points.
+    - `n_features`: m, the number of weights; each makes d2 columns (2 for a Gaussian's pair, d for
+      the NTK; complex features come as pairs of real columns).
+    - `lam`: the ridge of Definition 3.1, > 0.
+    - `method`: one of `levlib.sample`, or "prior" for plain random features; "pool" serves every
+      kernel and dimension.
+    - `random_state`: scikit-learn's.
+    - `mix`: in [0, 1), the share of plain weights: 0.5 bounds p/q by 2, which keeps a small m safe
+      and costs at most 2x in m.
+    - `pool`: the size of the pool of `levlib.sample`.
+    - `n_pilot`: where X has more rows, the leverage is that of n_pilot of them, drawn at random,
+      with lam in proportion: it weighs the same directions, and costs n_pilot^2 for each weight
+      instead of n^2.
+
+    Fitted: `kernel_`, and `draw_` with the weights and their p/q. float32 gives float32. Raises
+    ValueError or TypeError in `fit` for parameters that do not fit. Cost of `fit`: that of
+    `RidgeLeverage` and `sample`; of `transform`: n m d.
+
+    >>> import levlib as lv
+    >>> X = np.random.default_rng(0).normal(size=(20, 3))
+    >>> lv.LeverageFeatures(n_features=5, random_state=0).fit_transform(X).shape
+    (20, 10)
+    """
 
     def fit(self, X, y=None):
         """Draw the weights for points X (n, d); return self."""
@@ -85,11 +100,9 @@ class LeverageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         ).numpy()
 
     def _draw(self, X: Tensor):
-        m, lam, generator = (
-            as_count(self.n_features, "n_features"),
-            as_number(self.lam, "lam", above=0),
-            _generator(self),
-        )
+        m = as_count(self.n_features, "n_features")
+        lam = as_number(self.lam, "lam", above=0)
+        generator = _generator(self)
         pilot = _some(X, as_count(self.n_pilot, "n_pilot"), generator).double()
         self.kernel_ = _kernel(self.kernel, pilot, generator)
         if self.method == "prior":
@@ -129,14 +142,17 @@ class KernelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """
 
     def __init__(self, kernel=None, lam=1.0, random_state=None):
-        self.kernel, self.lam, self.random_state = kernel, lam, random_state
+        self.kernel = kernel
+        self.lam = lam
+        self.random_state = random_state
 
     def fit(self, X, y):
         """Solve for points X (n, d) and labels y (n,) or (n, k); return self."""
         self.X_fit_, y = validate_data(
             self, X, y, dtype=FLOATS, copy=True, multi_output=True, y_numeric=True
         )
-        X, generator = as_points(self.X_fit_, "X"), _generator(self)
+        X = as_points(self.X_fit_, "X")
+        generator = _generator(self)
         self.kernel_ = _kernel(self.kernel, _some(X, 1000, generator).double(), generator)
         self.dual_coef_ = solve_krr(self.kernel_.gram(X), y, self.lam).numpy()
         return self
@@ -152,16 +168,19 @@ class KernelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
 
 
-class FeatureRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class FeatureRidge(MultiOutputMixin, RegressorMixin, _FeatureEstimator):
     """Ridge regression on leverage features (Eq. 2), streamed: memory does not grow with n; no
     intercept, so centre Y.
 
-    The parameters are those of `LeverageFeatures`; `lam` > 0 is the ridge of both. `fit` draws the
-    features and goes through X in chunks. `partial_fit` adds a chunk; the first one fixes the
-    features, by the leverage of that chunk at `lam`, so it should look like the rest. Fitted:
-    `features_` (a LeverageFeatures), `normal_equations_`, and `coef_` (s,) or (s, k) in float64.
-    float32 gives float32. Cost: that of `LeverageFeatures`, n s^2 / 2 for s columns, and s^3 / 3
-    for each call.
+    - `kernel`, `n_features`, `method`, `random_state`, `mix`, `pool`, `n_pilot`: those of
+      `LeverageFeatures`.
+    - `lam`: the ridge of the leverage and of the regression, > 0.
+
+    `fit` draws the features and goes through X in chunks. `partial_fit` adds a chunk; the first one
+    fixes the features, by the leverage of that chunk at `lam`, so it should look like the rest.
+    Fitted: `features_` (a LeverageFeatures), `normal_equations_`, and `coef_` (s,) or (s, k) in
+    float64. float32 gives float32. Cost: that of `LeverageFeatures`, n s^2 / 2 for s columns, and
+    s^3 / 3 for each call.
 
     >>> import levlib as lv
     >>> X = np.linspace(-1, 1, 200)[:, None]
@@ -170,20 +189,6 @@ class FeatureRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     >>> round(model.fit(X, np.sin(5 * X[:, 0])).score(X, np.sin(5 * X[:, 0])), 2)
     1.0
     """
-
-    def __init__(
-        self,
-        kernel=None,
-        n_features=100,
-        lam=1.0,
-        method="pool",
-        random_state=None,
-        mix=0.5,
-        pool=None,
-        n_pilot=500,
-    ):
-        self.kernel, self.n_features, self.lam, self.method = kernel, n_features, lam, method
-        self.random_state, self.mix, self.pool, self.n_pilot = random_state, mix, pool, n_pilot
 
     def fit(self, X, y):
         """Draw features for points X (n, d), solve for labels y (n,) or (n, k); return self."""

@@ -1,5 +1,5 @@
-"""Modified random features (Def. 3.2), and how well they approximate a kernel (Eq. 2, 5, 11;
-Theorem 3.3)."""
+"""Modified random features (Definition 3.2), and how well they approximate a kernel (Eq. 2, Eq. 5,
+Eq. 11, Theorem 3.3)."""
 
 import math
 
@@ -13,10 +13,11 @@ from levlib.linalg import cholesky
 
 
 def modified_features(kernel: Kernel, X, draw: Draw) -> Tensor:
-    """Return Psi of Def. 3.2, whose row i is m^{-1/2} [sqrt(p/q)(w_1) phi(x_i, w_1)^T, ...,
+    """Return Psi of Definition 3.2, whose row i is m^{-1/2} [sqrt(p/q)(w_1) phi(x_i, w_1)^T, ...,
     sqrt(p/q)(w_m) phi(x_i, w_m)^T].
 
-    Shape (n, m d2) for X (n, d); E[Psi Psi^T] = K. Raises ValueError where X and draw.W disagree in
+    Shape (n, m d2) for X (n, d); E[Psi Psi^T] = K, and Psi Psi^T is the average of m independent
+    matrices of Eq. 12, before it is whitened. Raises ValueError where X and draw.W disagree in
     d or device, or where a ratio is not finite. Cost: that of kernel.features, n m d for the
     kernels here.
 
@@ -25,7 +26,9 @@ def modified_features(kernel: Kernel, X, draw: Draw) -> Tensor:
     >>> lv.modified_features(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], draw).shape
     torch.Size([2, 10])
     """
-    kernel, X, draw = as_kernel(kernel), as_points(X, "X"), as_draw(draw)
+    kernel = as_kernel(kernel)
+    X = as_points(X, "X")
+    draw = as_draw(draw)
     scale = (as_tensor(draw.ratio, "draw.ratio", 1, like=X) / draw.m).sqrt()
     features = kernel.features(X, draw.W)
     return features.flatten(1) * scale.repeat_interleave(features.shape[2])
@@ -43,7 +46,8 @@ def sandwich_spectrum(Psi, K, lam: float) -> Tensor:
     >>> lv.sandwich_spectrum(torch.zeros(2, 1), torch.eye(2), 1.0)        # lam / (1 + lam)
     tensor([0.5000, 0.5000])
     """
-    K, lam = as_square(K, "K"), as_number(lam, "lam", above=0)
+    K = as_square(K, "K")
+    lam = as_number(lam, "lam", above=0)
     Psi = as_tensor(Psi, "Psi", 2, like=K)
     if len(Psi) != len(K):
         raise ValueError(f"Psi and K must have one row for each point, got {len(Psi)} and {len(K)}")
@@ -57,7 +61,9 @@ def sandwich_spectrum(Psi, K, lam: float) -> Tensor:
 
 def sandwich_epsilon(Psi, K, lam: float) -> float:
     """Return the smallest epsilon for which Eq. 5 holds: (1 - epsilon)(K + lam I) <= Psi Psi^T +
-    lam I <= (1 + epsilon)(K + lam I).
+    lam I <= (1 + epsilon)(K + lam I), by the spectral norm of Eq. 11.
+
+    For plain features Phi in place of Psi it is the sandwich of Eq. 2.
 
     Arguments, errors and cost are those of `sandwich_spectrum`.
 
@@ -82,11 +88,10 @@ def required_features(epsilon: float, delta: float, s_q: float, s_lam: float) ->
     >>> lv.required_features(0.5, 0.1, 14.6, 14.6)
     1829
     """
-    epsilon, delta = (
-        as_number(epsilon, "epsilon", above=0, most=0.5),
-        as_number(delta, "delta", above=0, most=1),
-    )
-    s_q, s_lam = as_number(s_q, "s_q", above=0), as_number(s_lam, "s_lam", above=0)
+    epsilon = as_number(epsilon, "epsilon", above=0, most=0.5)
+    delta = as_number(delta, "delta", above=0, most=1)
+    s_q = as_number(s_q, "s_q", above=0)
+    s_lam = as_number(s_lam, "s_lam", above=0)
     if s_lam <= 0.5:
         raise ValueError(
             f"s_lam must be more than 1/2, got {s_lam:g}: Theorem 3.3 needs a lam below the norm "

@@ -20,13 +20,28 @@ def reference_points() -> np.ndarray:
     return X / np.linalg.norm(X, axis=1, keepdims=True)
 
 
+def rounding(lev) -> float:
+    """What a solve with K + lam I may lose, relative to the largest leverage: n roundings times the
+    condition number, and 10 for the constants."""
+    values = torch.linalg.eigvalsh(lev.K)
+    condition = float((values[-1] + lev.lam) / (values[0].clamp(min=0) + lev.lam))
+    return 10 * len(lev.K) * torch.finfo(torch.float64).eps * condition
+
+
 def leverage_by_definition(kernel, X, lam, W) -> torch.Tensor:
-    """Def. 3.1, one weight at a time: tr[Phi(w)^T (K + lam I)^{-1} Phi(w)]."""
+    """Definition 3.1, one weight at a time: tr[Phi(w)^T (K + lam I)^{-1} Phi(w)]."""
     K = kernel.gram(X)
     ridge = K + lam * torch.eye(len(K), dtype=K.dtype)
     features = kernel.features(X, W).unbind(1)
     return torch.stack(
         [torch.trace(F.mH @ torch.linalg.solve(ridge.to(F.dtype), F)).real for F in features]
+    )
+
+
+def same_draw(one: lv.Draw, two: lv.Draw) -> bool:
+    """Whether two draws are one, but for what products round: 1e-8, where other draws are far."""
+    return torch.allclose(one.W, two.W, rtol=0, atol=1e-8) and torch.allclose(
+        one.ratio, two.ratio, rtol=1e-8, atol=0
     )
 
 

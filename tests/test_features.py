@@ -10,7 +10,8 @@ from tests.oracles import generator, random_points
 
 
 def test_definition_3_2_entry_by_entry():
-    X, kernel = random_points(4, 3), lv.NTK()
+    X = random_points(4, 3)
+    kernel = lv.NTK()
     draw = lv.Draw(
         kernel.sample(5, 3, generator=generator()), torch.rand(5, generator=generator(1)).double()
     )
@@ -27,7 +28,9 @@ def test_definition_3_2_entry_by_entry():
 def test_sandwich_epsilon_is_the_smallest(form):
     """Eq. 5 holds at epsilon + 1e-9 and fails at epsilon - 1e-9, decided by the eigenvalues of the
     differences."""
-    X, kernel, lam = random_points(20, 1), lv.Gaussian(0.5, form), 0.05
+    X = random_points(20, 1)
+    kernel = lv.Gaussian(0.5, form)
+    lam = 0.05
     K = kernel.gram(X)
     draw = lv.sample_prior(kernel, 300, 1, generator=generator(1))
     Psi = lv.modified_features(kernel, X, draw)

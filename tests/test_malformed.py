@@ -287,12 +287,6 @@ SAMPLERS = [
         {"kernel": KERNEL, "m": count(), "d": count(), "generator": GENERATOR},
     ),
     Call(
-        "sample_cutoff",
-        lv.sample_cutoff,
-        {"kernel": lv.Gaussian(1.0), "X": X, "lam": 0.1, "m": 3, "generator": G},
-        {"kernel": KERNEL, "X": POINTS, "lam": POSITIVE, "m": count(), "generator": GENERATOR},
-    ),
-    Call(
         "modified_features",
         lv.modified_features,
         {"kernel": NTK, "X": X, "draw": DRAW},

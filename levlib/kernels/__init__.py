@@ -1,5 +1,5 @@
-"""Every kernel of levlib: `base` holds Eq. 3, `fourier` the stationary kernels, `arccosine` those
-of ReLU units."""
+"""Every kernel of levlib: `base` holds Eq. 3, `fourier` the stationary kernels, `relu` those of
+ReLU units."""
 
 from levlib.kernels.base import EstimatedKernel, Kernel, as_kernel
 from levlib.kernels.fourier import Fourier, Gaussian, Laplacian, Matern

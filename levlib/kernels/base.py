@@ -74,7 +74,8 @@ class Kernel(ABC):
         levlib has no default one, so nothing is estimated unasked. Raises ValueError where m < 2 or
         d < 1, TypeError without a generator. Cost of `gram`: n k m d2.
         """
-        m, generator = as_count(m, "m", least=2), as_generator(generator)
+        m = as_count(m, "m", least=2)
+        generator = as_generator(generator)
         W = as_points(self.sample(m, as_count(d, "d"), generator=generator), "W")
         if len(W) != m:
             raise ValueError(f"{self!r}.sample must return {m} weights, got shape {tuple(W.shape)}")
@@ -88,8 +89,8 @@ class EstimatedKernel(Kernel):
     """A kernel whose Gram matrix is the mean over fixed weights W (m, d1); made by
     `Kernel.estimated`.
 
-    `RidgeLeverage` takes it as any kernel: its ratio is that of the estimated matrix, so its mean
-    over w ~ p differs from `s_lam` by the error of the estimate.
+    `RidgeLeverage` takes it as any kernel: the leverage is then that of the estimated matrix, so
+    that its mean over w ~ p differs from `s_lam` by the error of the estimate.
     """
 
     def __init__(self, kernel: Kernel, W: Tensor):
@@ -117,15 +118,15 @@ class EstimatedKernel(Kernel):
         Cost: n k m d2, and one n x k matrix for each weight of a block.
         """
         X, Z = as_pair(X, Z)
-        shift, total, square = None, 0, 0
+        shift = None
+        total = 0
+        square = 0
         for F, G in self._blocks(X, Z, len(X) * len(Z)):
             product = torch.einsum("irc,jrc->rij", F, G.conj()).real
             # deviations from one sample, not from zero: products that hardly vary would cancel
             shift = product[0] if shift is None else shift
-            total, square = (
-                total + (product - shift).sum(0),
-                square + (product - shift).square().sum(0),
-            )
+            total = total + (product - shift).sum(0)
+            square = square + (product - shift).square().sum(0)
         m = len(self.W)
         return ((square - total.square() / m).clamp(min=0) / (m * (m - 1))).sqrt()
 

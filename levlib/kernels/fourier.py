@@ -4,7 +4,6 @@
 import math
 from abc import abstractmethod
 
-import scipy.special
 import torch
 from torch import Tensor
 
@@ -24,7 +23,8 @@ class Fourier(Kernel):
     def __init__(self, lengthscale: float, form: str = "pair"):
         if form not in ("pair", "complex"):
             raise ValueError(f'form must be "pair" or "complex", got {form!r}')
-        self.lengthscale, self.form = as_scale(lengthscale, "lengthscale"), form
+        self.lengthscale = as_scale(lengthscale, "lengthscale")
+        self.form = form
 
     @abstractmethod
     def _unit_sample(self, m: int, d: int, generator: torch.Generator) -> Tensor: ...
@@ -49,7 +49,9 @@ class Fourier(Kernel):
         return torch.stack([phase.cos(), phase.sin()], dim=-1)
 
     def sample(self, m, d, *, generator, dtype=torch.float64) -> Tensor:
-        m, d, generator = as_count(m, "m"), as_count(d, "d"), as_generator(generator)
+        m = as_count(m, "m")
+        d = as_count(d, "d")
+        generator = as_generator(generator)
         V = self._unit_sample(m, d, generator)
         W = (torch.as_tensor(self.frequency_scale, dtype=V.dtype, device=V.device) * V).to(dtype)
         if not torch.isfinite(W).all():
@@ -130,18 +132,14 @@ class Laplacian(Fourier):
 
 
 class Matern(Fourier):
-    """The Matern kernel 2^(1 - nu) / Gamma(nu) s^nu K_nu(s) with s = sqrt(2 nu) |x - z| / l, whose
-    weights are multivariate Student-t with 2 nu degrees of freedom and scale 1 / (2 pi l) (Remark
-    3.4).
+    """The Matern kernel of smoothness nu = 1/2, 3/2 or 5/2, whose weights are multivariate
+    Student-t with 2 nu degrees of freedom and scale 1 / (2 pi l) (Remark 3.4).
 
-    `nu` in (0, 1000] is the smoothness, a number; nu = 1/2 is exp(-|x - z| / l), and beyond 1000
-    the kernel is Gaussian (l) to three digits. Half-integers are elementary functions; any other nu
-    takes the Bessel function K from SciPy, on the CPU and in float64, with its exact derivative.
-    The other arguments and errors are those of `Gaussian`. Gradients in l are right for every nu.
-    Gradients in X are right except where two points coincide: there they are returned as 0, which
-    is right for nu > 1/2. Frequencies beyond 1e15 of their scale, which a float64 phase cannot
-    resolve, are cut off. Cost of `gram`: n k (d + nu), 10 to 100 times that with the Bessel
-    function; of `features`: n m d. Source: Rasmussen and Williams 2006, Section 4.2.
+    With s = sqrt(2 nu) |x - z| / l it is exp(-s), (1 + s) exp(-s) or (1 + s + s^2 / 3) exp(-s).
+    The other arguments and errors are those of `Gaussian`; ValueError for another nu. Gradients in
+    X are right except for nu = 1/2 where two points coincide: there is a kink, and 0 is returned.
+    Frequencies beyond 1e15 of their scale, which a float64 phase cannot resolve, are cut off. Cost
+    of `gram`: n k d; of `features`: n m d. Source: Rasmussen and Williams 2006, Section 4.2.
 
     >>> import levlib as lv
     >>> lv.Matern(0.5, 2.0).gram([[0.0], [2.0]])[0, 1]      # exp(-1)
@@ -150,13 +148,14 @@ class Matern(Fourier):
 
     def __init__(self, nu: float, lengthscale: float, form: str = "pair"):
         super().__init__(lengthscale, form)
-        self.nu = as_number(nu, "nu", above=0, most=1000)
+        self.nu = as_number(nu, "nu", above=0)
+        if self.nu not in (0.5, 1.5, 2.5):
+            raise ValueError(f"nu must be 1/2, 3/2 or 5/2, got {self.nu:g}")
 
     def _unit_sample(self, m, d, generator) -> Tensor:
         # In an even dimension D, 1 / (1 + |v|^2 / 2 nu) ~ Beta(nu, D / 2) is a product of D / 2
-        # powers of uniforms
-        # (Bailey's polar method, 1994, is D = 2); leaving out one coordinate of a Student-t vector
-        # is Student-t again.
+        # powers of uniforms (Bailey's polar method, 1994, is D = 2); leaving out one coordinate of
+        # a Student-t vector is Student-t again.
         pairs = (d + 1) // 2
         U = torch.rand(m, pairs, generator=generator, device=generator.device, dtype=torch.float64)
         powers = self.nu + torch.arange(pairs, device=U.device, dtype=U.dtype)
@@ -165,47 +164,16 @@ class Matern(Fourier):
         return (2 * self.nu * squared).sqrt()[:, None] * direction[:, :d]
 
     def _unit_log_prob(self, V) -> Tensor:
-        nu, half = self.nu, V.shape[1] / 2
+        nu = self.nu
+        half = V.shape[1] / 2
         constant = math.lgamma(nu + half) - math.lgamma(nu) - half * math.log(2 * math.pi * nu)
         return constant - (nu + half) * torch.log1p(V.square().sum(1) / (2 * nu))
 
     def _unit_gram(self, X, Z) -> Tensor:
-        distance = distances(X, Z)
-        s = (math.sqrt(2 * self.nu) * distance.double()).clamp(1e-150, 1e4)
-        return torch.where(distance > 0, _matern(s, self.nu).to(distance), 1)
+        # where exp(-s) is 0, s would make inf times 0
+        s = (math.sqrt(2 * self.nu) * distances(X, Z)).clamp(max=1e4)
+        polynomial = {0.5: 1, 1.5: 1 + s, 2.5: 1 + s + s.square() / 3}[self.nu]
+        return polynomial * torch.exp(-s)
 
     def __repr__(self):
         return f"Matern({self.nu:g}, {self.lengthscale:g}, form={self.form!r})"
-
-
-def _matern(s: Tensor, nu: float) -> Tensor:
-    """2^(1 - nu) / Gamma(nu) s^nu K_nu(s): an order in (0, 1], the one above, then K's stable
-    recurrence upwards."""
-    steps = math.ceil(nu) - 1
-    order = nu - steps
-    if order == 0.5:
-        low, high = torch.exp(-s), (1 + s) * torch.exp(-s)
-    else:
-        factor = 2 ** (1 - order) / math.gamma(1 + order)
-        low = factor * order * _Bessel.apply(s, order)
-        high = low + factor / 2 * s ** (2 * order) * _Bessel.apply(s, 1 - order)
-    for above in range(1, steps):
-        a = order + above
-        low, high = high, high + s.square() / (4 * a * (a - 1)) * low
-    return high if steps else low
-
-
-class _Bessel(torch.autograd.Function):
-    """s^order K_order(s) for order >= 0, whose derivative is -s^order K_(order - 1)(s), and K is
-    even in its order."""
-
-    @staticmethod
-    def forward(ctx, s, order):
-        ctx.save_for_backward(s)
-        ctx.order = order
-        return s**order * torch.as_tensor(scipy.special.kv(order, s.detach().cpu().numpy())).to(s)
-
-    @staticmethod
-    def backward(ctx, grad):
-        (s,), below = ctx.saved_tensors, abs(ctx.order - 1)
-        return -grad * s ** (ctx.order - below) * _Bessel.apply(s, below), None

@@ -18,8 +18,7 @@ class Units(Kernel):
     def active(self, X, W) -> Tensor:
         """Return the 0/1 pattern 1[w_r.x_i >= 0] as booleans, shape (n, m); a row of zeros is never
         active."""
-        X = as_points(X, "X")
-        return (X @ as_points(W, "W", X.shape[1], like=X).T >= 0) & X.any(dim=1)[:, None]
+        return _active(*_points_and_weights(X, W))
 
     def sample(self, m, d, *, generator, dtype=torch.float64) -> Tensor:
         return normal(m, d, generator, dtype)
@@ -48,8 +47,8 @@ class NTK(Units):
     """
 
     def features(self, X, W) -> Tensor:
-        X = as_points(X, "X")
-        return X[:, None, :] * self.active(X, W)[:, :, None]
+        X, W = _points_and_weights(X, W)
+        return X[:, None, :] * _active(X, W)[:, :, None]
 
     def gram(self, X, Z=None) -> Tensor:
         return by_rows(
@@ -81,9 +80,8 @@ class ArcCosine(Units):
             raise ValueError(f"order must be 0, 1 or 2, got {order}")
 
     def features(self, X, W) -> Tensor:
-        X = as_points(X, "X")
-        W = as_points(W, "W", X.shape[1], like=X)
-        unit = (X @ W.T).clamp(min=0) ** self.order if self.order else self.active(X, W).to(X.dtype)
+        X, W = _points_and_weights(X, W)
+        unit = (X @ W.T).clamp(min=0) ** self.order if self.order else _active(X, W).to(X.dtype)
         return math.sqrt(2) * unit[:, :, None]
 
     def gram(self, X, Z=None) -> Tensor:
@@ -93,7 +91,8 @@ class ArcCosine(Units):
         theta = _angles(X, Z)
         # sign makes |x|^0 = 0 for a row of zeros
         x, z = (norm.sign() * norm**self.order for norm in (X.norm(dim=1)[:, None], Z.norm(dim=1)))
-        rest, cos = math.pi - theta, theta.cos()
+        rest = math.pi - theta
+        cos = theta.cos()
         if self.order == 0:
             J = rest
         elif self.order == 1:
@@ -126,11 +125,21 @@ def deep_ntk(X, Z=None, *, depth: int) -> Tensor:
     return by_rows(lambda x, z: _tangent(x, z, depth), *_sized_pair(X, Z, 1))
 
 
+def _points_and_weights(X, W) -> tuple[Tensor, Tensor]:
+    X = as_points(X, "X")
+    return X, as_points(W, "W", X.shape[1], like=X)
+
+
+def _active(X: Tensor, W: Tensor) -> Tensor:
+    return (X @ W.T >= 0) & X.any(dim=1)[:, None]
+
+
 def _tangent(X: Tensor, Z: Tensor, depth: int) -> Tensor:
     kernel = X @ Z.T
     if depth == 1:
         return kernel
-    size, theta = X.norm(dim=1)[:, None] * Z.norm(dim=1), _angles(X, Z)
+    size = X.norm(dim=1)[:, None] * Z.norm(dim=1)
+    theta = _angles(X, Z)
     for layer in range(1, depth):
         if layer > 1:
             theta = _next_angle(theta)
@@ -141,8 +150,8 @@ def _tangent(X: Tensor, Z: Tensor, depth: int) -> Tensor:
 
 def _next_angle(theta: Tensor) -> Tensor:
     # 1 - J_1 / pi = (2 rest sin^2(theta / 2) + theta - sin theta) / pi is 2 sin^2 of half the next
-    # angle; the quotient
-    # (theta - sin theta) / sin^2(theta / 2) is 2 theta / 3 to rounding error below the threshold
+    # angle; the quotient (theta - sin theta) / sin^2(theta / 2) is 2 theta / 3 to rounding error
+    # below the threshold
     s = torch.sin(theta / 2)
     quotient = torch.where(
         theta > 4e-4, (theta - theta.sin()) / s.square().clamp(min=1e-8), theta * (2 / 3)

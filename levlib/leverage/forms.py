@@ -1,5 +1,5 @@
-"""Three ways to compute tr[Phi(w)^T (K + lam I)^{-1} Phi(w)] (Def. 3.1): by triangles, by half
-spaces, by Woodbury."""
+"""Three ways to compute tr[Phi(w)^T (K + lam I)^{-1} Phi(w)] (Definition 3.1): by triangles, by
+half spaces, by Woodbury."""
 
 from functools import cached_property
 
@@ -27,18 +27,20 @@ def half_space_order(kernel: Kernel) -> int | None:
 
 
 class Triangular:
-    """The ratio of any kernel, |L^{-1} Phi(w)|^2 with L L^T = K + lam I: n^2 d2 / 2 multiply-adds
-    for each w."""
+    """The leverage of any kernel, |L^{-1} Phi(w)|^2 with L L^T = K + lam I: n^2 d2 / 2
+    multiply-adds for each w."""
 
     def __init__(self, kernel: Kernel, X: Tensor, factor: Tensor):
-        self.kernel, self.X, self.factor = kernel, X, factor.to(X.dtype)
+        self.kernel = kernel
+        self.X = X
+        self.factor = factor.to(X.dtype)
 
     @cached_property
     def inverse(self) -> Tensor:
         """(K + lam I)^{-1}, shape (n, n)."""
         return torch.cholesky_inverse(self.factor)
 
-    def ratio(self, W: Tensor) -> Tensor:
+    def leverage(self, W: Tensor) -> Tensor:
         each = 3 * len(self.X) * self.X.element_size() * max(2, self.X.shape[1])
         return torch.cat([self._block(W[block]) for block in blocks(len(W), each, BLOCK_BYTES)])
 
@@ -52,8 +54,8 @@ class Triangular:
 
 
 class HalfSpaces:
-    """The ratio z^T A z, z_i = max(w.x_i, 0)^order, of the NTK (A = (H + lam I)^{-1} o X X^T) and
-    of ArcCosine (A = 2 (K + lam I)^{-1}), as |R^T z|^2 with R R^T = A lower triangular: n^2 / 2
+    """The leverage z^T A z, z_i = max(w.x_i, 0)^order, of the NTK (A = (H + lam I)^{-1} o X X^T)
+    and of ArcCosine (A = 2 (K + lam I)^{-1}), as |R^T z|^2 with R R^T = A lower triangular: n^2 / 2
     multiply-adds for each w, all in GEMM.
 
     A is float64 whatever the data, and R follows the data: the large entries of A cancel in z^T A
@@ -69,36 +71,39 @@ class HalfSpaces:
         self.A = inverse * inner
         self.root = cholesky(self.A, "the matrix of the quadratic form z^T A z").to(X.dtype)
 
-    def ratio(self, W: Tensor) -> Tensor:
+    def leverage(self, W: Tensor) -> Tensor:
         n = len(self.X)
         each = 2 * n * self.X.element_size() + 1
         return torch.cat([self._block(W[block]) for block in blocks(len(W), each, BLOCK_BYTES)])
 
     def _block(self, W: Tensor) -> Tensor:
-        step = max(
-            64, len(self.X) // 8
-        )  # narrower blocks save work above the diagonal, but run slower
+        # narrower blocks save work above the diagonal, but run slower
+        step = max(64, len(self.X) // 8)
         z = W @ self.X.T
         z = z.ge_(0) if self.order == 0 else z.clamp_(min=0).pow_(self.order)
-        ratio = torch.zeros_like(W[:, 0])
+        leverage = torch.zeros_like(W[:, 0])
         for start in range(0, len(self.X), step):
-            ratio += (z[:, start:] @ self.root[start:, start : start + step]).square_().sum(1)
-        return ratio
+            leverage += (z[:, start:] @ self.root[start:, start : start + step]).square_().sum(1)
+        return leverage
 
 
 class Woodbury:
-    """The ratio for (Z Z^T + lam I)^{-1} = (I - Z (Z^T Z + lam I)^{-1} Z^T) / lam, Z (n, s) the
+    """The leverage for (Z Z^T + lam I)^{-1} = (I - Z (Z^T Z + lam I)^{-1} Z^T) / lam, Z (n, s) the
     features of a pilot.
 
     Z is made anew a block of rows at a time, so that memory is O(s^2), not O(n s). Sums are float64
-    whatever the data: the ratio is a small difference of large ones.
+    whatever the data: the leverage is a small difference of large ones.
     """
 
     def __init__(self, kernel: Kernel, X: Tensor, factor: Tensor, pilot: Draw, lam: float):
-        self.kernel, self.X, self.factor, self.pilot, self.lam = kernel, X, factor, pilot, lam
+        self.kernel = kernel
+        self.X = X
+        self.factor = factor
+        self.pilot = pilot
+        self.lam = lam
         self.width = len(factor) // pilot.m
 
-    def ratio(self, W: Tensor) -> Tensor:
+    def leverage(self, W: Tensor) -> Tensor:
         each = 16 * len(self.factor) * self.width
         return torch.cat([self._block(W[block]) for block in blocks(len(W), each, BLOCK_BYTES)])
 
@@ -120,8 +125,8 @@ class Woodbury:
 
 
 def pilot_columns(kernel: Kernel, X: Tensor, pilot: Draw, chosen: slice = slice(None)) -> Tensor:
-    """Return Z, the modified features of the pilot's chosen weights (Def. 3.2), real and float64:
-    (n, s)."""
+    """Return Z, the modified features of the pilot's chosen weights (Definition 3.2), real and
+    float64: (n, s)."""
     scale = (pilot.ratio[chosen] / pilot.m).sqrt()
     return (real_features(kernel, X, pilot.W[chosen]) * scale[:, None]).flatten(1).double()
 
@@ -129,7 +134,8 @@ def pilot_columns(kernel: Kernel, X: Tensor, pilot: Draw, chosen: slice = slice(
 def pilot_gram(kernel: Kernel, X: Tensor, pilot: Draw) -> Tensor:
     """Return the smaller of Z Z^T (n, n) and Z^T Z (s, s), a block at a time; their nonzero
     eigenvalues are equal."""
-    n, width = len(X), real_features(kernel, X[:1], pilot.W[:1]).shape[2]
+    n = len(X)
+    width = real_features(kernel, X[:1], pilot.W[:1]).shape[2]
     s = pilot.m * width
     gram = torch.zeros(min(n, s), min(n, s), dtype=torch.float64, device=X.device)
     if n <= s:

@@ -1,5 +1,5 @@
-"""The ridge leverage function of a kernel on data (Def. 3.1) and the statistical dimension (Eq.
-4)."""
+"""The ridge leverage function of a kernel on data (Definition 3.1), its density (Eq. 9) and the
+statistical dimension (Eq. 4)."""
 
 import math
 from functools import cached_property
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from levlib.checks import (
-    as_count,
     as_instance,
     as_number,
     as_points,
@@ -16,7 +15,7 @@ from levlib.checks import (
     as_tensor,
 )
 from levlib.draw import Draw
-from levlib.kernels import Gaussian, Kernel, as_kernel
+from levlib.kernels import Kernel, as_kernel
 from levlib.leverage.forms import HalfSpaces, Triangular, Woodbury, half_space_order, pilot_gram
 from levlib.linalg import cholesky
 
@@ -32,38 +31,48 @@ def statistical_dimension(K, lam: float) -> float:
     >>> lv.statistical_dimension(torch.eye(4), 1.0)
     2.0
     """
-    K, lam = as_square(K, "K"), as_number(lam, "lam", above=0)
+    K = as_square(K, "K")
+    return _dimension(K, as_number(lam, "lam", above=0))
+
+
+def _dimension(K: Tensor, lam: float) -> float:
     values = torch.linalg.eigvalsh(K.detach().double()).clamp(min=0)
     return float((values / (values + lam)).sum())
 
 
 class RidgeLeverage:
-    """The ridge leverage of a weight over its prior density, q_lambda(w) / p(w) (Def. 3.1).
+    """The ridge leverage of a weight over its prior density, q_lambda(w) / p(w) (Definition 3.1).
 
     `lev = RidgeLeverage(kernel, X, lam)` factors K + lam I once; `lev(W)` is tr[Phi(w)^T (K + lam
     I)^{-1} Phi(w)] for each row of W, shape (m,), with Phi(w) of shape (n, d2). Its mean over w ~ p
-    is `lev.s_lam`, the statistical dimension. It is zero where no feature is active (a half space
-    without data), and never more than |Phi(w)|^2 / lam. It carries no gradient.
+    is `lev.s_lam`, the statistical dimension, and `lev.log_density(W)` is the density of leverage
+    draws, for the NTK that of Eq. 9. It is zero where no feature is active (a half space without
+    data), and never more than |Phi(w)|^2 / lam. It carries no gradient.
 
-    X is (n, d), lam > 0. Raises ValueError for bad data or where K + lam I is not positive
-    definite. Cost: n^3 / 3 once; then n^2 d2 / 2 for each w by one triangular solve a block. For
-    the NTK n^2 / 2 for each w by matrix products: r = s^T A s, with A = (H + lam I)^{-1} o (X X^T)
-    and s the 0/1 pattern of the units; ArcCosine has a form like it.
+    - `kernel`: a Kernel.
+    - `X`: the data, (n, d).
+    - `lam`: the ridge, > 0. The NTK problem with a multiplier kappa < 1 has the kernel kappa^2 H,
+      whose leverage at the ridge lam is that of H at lam / kappa^2: give lam / kappa^2.
+    - `pilot`: for large n, a `Draw` or plain weights (s0, d1) whose modified features (Definition
+      3.2) Z, (n, s) with s = s0 d2, put Z Z^T in place of K.
+    - `margin`: epsilon >= 0 multiplies the pilot's leverage by 1 + epsilon.
 
-    For large n, `pilot` is a `Draw`, or plain weights (s0, d1): K is then replaced by Z Z^T, Z (n,
-    s) the pilot's modified features (Def. 3.2) and s = s0 d2. Nothing n x n is formed where n > s:
-    the cost is n s^2 + s^3 / 3 once by the Woodbury identity, then n s d2 for each w, in O(s^2)
-    memory. `lev.K` raises, and `lev.s_lam` is the pilot's estimate tr[(Z Z^T + lam I)^{-1} Z Z^T],
-    which is low where the pilot is small.
+    Raises ValueError for bad data or where K + lam I is not positive definite. Cost: n^3 / 3 once;
+    then n^2 d2 / 2 for each w by one triangular solve a block. For the NTK n^2 / 2 for each w by
+    matrix products: r = s^T A s, with A = (H + lam I)^{-1} o (X X^T) and s the 0/1 pattern of the
+    units; ArcCosine has a form like it.
 
-    `margin` = epsilon multiplies the pilot's ratio by 1 + epsilon. Where the pilot obeys Eq. 5 with
-    that epsilon, lev(W) is then an over-estimate of q_lambda / p (Theorem 3.3's q~), by at most (1
-    + epsilon) / (1 - epsilon); that is so with probability 1 - delta for m >=
-    required_features(epsilon, delta, s_q, s_lam) plain weights, where s_q is a bound of the ratio:
-    n / lam for Fourier features, sum |x_i|^2 / lam for the NTK.
+    With a pilot nothing n x n is formed where n > s: the cost is n s^2 + s^3 / 3 once by the
+    Woodbury identity, then n s d2 for each w, in O(s^2) memory. `lev.K` raises, and `lev.s_lam` is
+    the pilot's estimate tr[(Z Z^T + lam I)^{-1} Z Z^T], which is low where the pilot is small.
+
+    Where the pilot obeys Eq. 5 with epsilon = `margin`, lev(W) is an over-estimate of q_lambda / p
+    (Theorem 3.3's q~), by at most (1 + epsilon) / (1 - epsilon); that is so with probability 1 -
+    delta for m >= required_features(epsilon, delta, s_q, s_lam) plain weights, where s_q is a bound
+    of the leverage: n / lam for Fourier features, sum |x_i|^2 / lam for the NTK.
 
     A subsample of k points is the other way to large n: RidgeLeverage(kernel, X[chosen], lam * k /
-    n) estimates the ratio as an average over points, with no bound at a given w, and it is sound
+    n) estimates the leverage as an average over points, with no bound at a given w, and it is sound
     where k is several times s_lam.
 
     >>> import levlib as lv
@@ -73,12 +82,11 @@ class RidgeLeverage:
     """
 
     def __init__(self, kernel: Kernel, X, lam: float, *, pilot=None, margin: float = 0.0):
-        self.kernel, self.X, self.lam = (
-            as_kernel(kernel),
-            as_points(X, "X"),
-            as_number(lam, "lam", above=0),
-        )
-        self.pilot, self.margin = _as_pilot(pilot, self.X), _as_margin(margin, pilot)
+        self.kernel = as_kernel(kernel)
+        self.X = as_points(X, "X")
+        self.lam = as_number(lam, "lam", above=0)
+        self.pilot = _as_pilot(pilot, self.X)
+        self.margin = _as_margin(margin, pilot)
         exact = self.pilot is None
         self._gram = kernel.gram(self.X) if exact else pilot_gram(kernel, self.X, self.pilot)
         ridge = self.lam * torch.eye(len(self._gram), dtype=torch.float64, device=self.X.device)
@@ -88,11 +96,11 @@ class RidgeLeverage:
     def __call__(self, W) -> Tensor:
         W = as_points(W, "W", self.X.shape[1], like=self.X)
         with torch.no_grad():
-            return (1 + self.margin) * self.form.ratio(W)
+            return (1 + self.margin) * self.form.leverage(W)
 
     @cached_property
     def form(self) -> Triangular | HalfSpaces | Woodbury:
-        """How the ratio is computed; `levlib.forms` says what each form costs."""
+        """How the leverage is computed; `levlib.leverage.forms` says what each form costs."""
         X = self.X.detach()
         if len(self._factor) < len(X):
             return Woodbury(self.kernel, X, self._factor, self.pilot, self.lam)
@@ -110,13 +118,13 @@ class RidgeLeverage:
 
     @cached_property
     def s_lam(self) -> float:
-        """The statistical dimension s_lambda(K), the mean of the ratio over w ~ p (Eq. 4); a
+        """The statistical dimension s_lambda(K), the mean of the leverage over w ~ p (Eq. 4); a
         pilot's estimate."""
-        return (1 + self.margin) * statistical_dimension(self._gram, self.lam)
+        return (1 + self.margin) * _dimension(self._gram, self.lam)
 
     def log_density(self, W) -> Tensor:
         """Return log of q_lambda(w) / s_lambda(K), the density that leverage sampling draws from,
-        shape (m,)."""
+        shape (m,); for the NTK it is Eq. 9, for kappa < 1 at the ridge lam / kappa^2 on H."""
         return self.kernel.log_prob(W) + self(W).log() - math.log(self.s_lam)
 
 
@@ -145,63 +153,3 @@ def _as_margin(margin, pilot) -> float:
     if margin and pilot is None:
         raise ValueError("margin goes with a pilot: the exact leverage needs no over-estimate")
     return margin
-
-
-def leverage_arcs(lev: RidgeLeverage) -> tuple[Tensor, Tensor]:
-    """Return the arcs on which q_lambda/p is constant (NTK, ArcCosine(0); d = 2): edges (k + 1,),
-    values (k,), k <= 2n.
-
-    Edges are angles of w in radians, ascending over one turn; the ratio depends on the direction of
-    w alone and jumps only where w.x_i = 0. The Gaussian gives an arc the probability length / (2
-    pi), so sum(values * lengths) / (2 pi) is s_lambda(K) exactly. Raises ValueError for another
-    kernel or d. Cost: n^2 for each arc, 2 n^3 in all.
-
-    >>> import levlib as lv
-    >>> lev = lv.RidgeLeverage(lv.NTK(), [[1.0, 0.0], [0.0, 1.0]], lam=0.5)
-    >>> edges, values = lv.leverage_arcs(lev)
-    >>> values
-    tensor([2., 1., 0., 1.], dtype=torch.float64)
-    """
-    lev = as_leverage(lev)
-    if half_space_order(lev.kernel) != 0 or lev.X.shape[1] != 2:
-        raise ValueError(
-            f"arcs need the NTK or ArcCosine(0) on data in the plane, got {lev.kernel!r} with d = "
-            f"{lev.X.shape[1]}"
-        )
-    X = lev.X[lev.X.norm(dim=1) > 0]
-    if not len(X):
-        raise ValueError("every row of X is zero: there is no leverage to sample from")
-    normal = torch.atan2(X[:, 1], X[:, 0]) + math.pi / 2
-    edges = torch.remainder(torch.cat([normal, normal + math.pi]), 2 * math.pi).sort().values
-    edges = torch.cat([edges, edges[:1] + 2 * math.pi])
-    middle = (edges[1:] + edges[:-1]) / 2
-    return edges, lev(torch.stack([middle.cos(), middle.sin()], dim=1))
-
-
-def leverage_grid(lev: RidgeLeverage, cells: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return a grid of frequencies (Gaussian kernel, d = 1): edges (k + 1,), and q_lambda/p at the
-    midpoints (k,).
-
-    The grid spans ten standard deviations of p on each side. The midpoint sum of p times ratio
-    times width converges faster than any power: p is Gaussian and the ratio is band-limited by the
-    spread of the data. `cells` defaults to sixteen for each period 1 / (max x - min x) and for each
-    standard deviation. Raises ValueError for another kernel or d. Cost: 2 n^2 for each cell.
-
-    >>> import levlib as lv
-    >>> lev = lv.RidgeLeverage(lv.Gaussian(1.0), [[0.0], [1.0]], lam=0.1)
-    >>> edges, values = lv.leverage_grid(lev)
-    >>> len(edges) - len(values)
-    1
-    """
-    lev, cells = as_leverage(lev), None if cells is None else as_count(cells, "cells")
-    if not isinstance(lev.kernel, Gaussian) or lev.X.shape[1] != 1:
-        raise ValueError(
-            f"the grid needs a Gaussian kernel on a line (d = 1), got {lev.kernel!r}, d = "
-            f"{lev.X.shape[1]}"
-        )
-    reach = 10 * lev.kernel.frequency_scale
-    if cells is None:
-        periods = 2 * reach * float(lev.X.max() - lev.X.min())
-        cells = math.ceil(16 * max(periods, 20.0))
-    edges = torch.linspace(-reach, reach, cells + 1).to(lev.X)
-    return edges, lev(((edges[1:] + edges[:-1]) / 2)[:, None])

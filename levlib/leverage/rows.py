@@ -47,7 +47,8 @@ def leverage_scores(
         Q, R = torch.linalg.qr(A)
         U, values, _ = torch.linalg.svd(R, full_matrices=False)
         return (Q @ U[:, _nonzero(values, A)]).square().sum(1)
-    sketch, generator = as_count(sketch, "sketch", least=A.shape[1]), as_generator(generator)
+    sketch = as_count(sketch, "sketch", least=A.shape[1])
+    generator = as_generator(generator)
     _, values, Vt = torch.linalg.svd(_sum_rows(A, sketch, generator), full_matrices=False)
     kept = _nonzero(values, A)
     whiten = Vt[kept].T / values[kept]
@@ -67,7 +68,7 @@ def coherence(A) -> float:
     A is (n, d); it is at least rank(A) / n. Cost and errors are those of `leverage_scores`.
 
     >>> import levlib as lv
-    >>> lv.coherence([[1.0, 0.0], [0.0, 3.0], [0.0, 4.0]])
+    >>> round(lv.coherence([[1.0, 0.0], [0.0, 3.0], [0.0, 4.0]]), 9)
     1.0
     """
     return float(leverage_scores(A).max())
@@ -85,7 +86,8 @@ def ridge_leverage_scores(K, lam: float) -> Tensor:
     >>> lv.ridge_leverage_scores(torch.diag(torch.tensor([3.0, 1.0])), 1.0)
     tensor([0.7500, 0.5000])
     """
-    K, lam = as_square(K, "K"), as_number(lam, "lam", above=0)
+    K = as_square(K, "K")
+    lam = as_number(lam, "lam", above=0)
     ridge = K.double() + lam * torch.eye(len(K), dtype=torch.float64, device=K.device)
     inverse = torch.cholesky_inverse(cholesky(ridge, f"K + {lam:g} I"))
     return (1 - lam * inverse.diagonal()).clamp(min=0).to(K)
@@ -103,7 +105,13 @@ def recursive_nystrom(
     drawn at random, is found first, and so on down to a set of 2s points or less; each level
     estimates its own leverage from the s points that the one below has chosen.
 
-    X is (n, d), lam > 0, 1 <= s <= n. Raises ValueError otherwise. Cost: about 2 n s^2 and 2 n s
+    - `kernel`: a Kernel with a closed-form Gram matrix.
+    - `X`: the points, (n, d).
+    - `lam`: the ridge, > 0.
+    - `s`: how many points, from 1 to n.
+    - `generator`: a torch.Generator.
+
+    Raises ValueError for lam or s outside these. Cost: about 2 n s^2 and 2 n s
     entries of K; no n x n matrix is formed. Source: Musco and Musco 2017, Algorithm 2, with a fixed
     number of points by systematic sampling.
 
@@ -115,7 +123,9 @@ def recursive_nystrom(
     tensor([98, 99])
     """
     kernel = as_kernel(kernel)
-    X, lam, generator = as_points(X, "X"), as_number(lam, "lam", above=0), as_generator(generator)
+    X = as_points(X, "X")
+    lam = as_number(lam, "lam", above=0)
+    generator = as_generator(generator)
     s = as_count(s, "s")
     if s > len(X):
         raise ValueError(f"s must be at most the number of points, got {s} > {len(X)}")
@@ -123,16 +133,15 @@ def recursive_nystrom(
     sizes = [len(X)]
     while sizes[-1] > 2 * s:
         sizes.append((sizes[-1] + 1) // 2)
-    chosen, weights = (
-        order[: sizes[-1]],
-        torch.ones(sizes[-1], dtype=torch.float64, device=X.device),
-    )
+    chosen = order[: sizes[-1]]
+    weights = torch.ones(sizes[-1], dtype=torch.float64, device=X.device)
     for size in reversed(sizes):
         level = order[:size]
         scores = _point_scores(kernel, X[level], X[chosen], weights, lam)
         share = _inclusion(scores, s)
         picked = _systematic(share, s, generator)
-        chosen, weights = level[picked], share[picked].rsqrt()
+        chosen = level[picked]
+        weights = share[picked].rsqrt()
     chosen, rank = chosen.sort()
     return chosen, weights[rank].to(X)
 
@@ -167,9 +176,8 @@ def _inclusion(scores: Tensor, s: int) -> Tensor:
     scores = scores.clamp(min=1e-12 * float(scores.max()) or 1.0)
     ranked = scores.sort(descending=True).values
     sure = torch.arange(len(scores), device=scores.device)
-    scale = (s - sure) / ranked.flip(0).cumsum(0).flip(
-        0
-    )  # c, if the first `sure` points have probability 1
+    # c, if the first `sure` points have probability 1, is what is left of s over the other scores
+    scale = (s - sure) / ranked.flip(0).cumsum(0).flip(0)
     first = int((scale * ranked <= 1 + 1e-12).int().argmax())
     return (scores * scale[first]).clamp(max=1)
 

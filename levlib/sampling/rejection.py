@@ -1,15 +1,16 @@
-"""Rejection sampling of the leverage density: bounds of the ratio q_lambda/p, the true maximum in
-two and three dimensions."""
+"""Rejection sampling of the leverage density: bounds of the leverage q_lambda/p, the true maximum
+in two and three dimensions."""
 
 import torch
 from torch import Tensor
 
 from levlib.draw import uniform
 from levlib.kernels import Fourier
+from levlib.leverage.exact import leverage_arcs
 from levlib.leverage.forms import BLOCK_BYTES, HalfSpaces
-from levlib.leverage.ridge import RidgeLeverage, as_leverage, leverage_arcs
+from levlib.leverage.ridge import RidgeLeverage, as_leverage
 from levlib.linalg import blocks
-from levlib.sampling.circle import circle_bytes, ratio_on_circles
+from levlib.sampling.circle import circle_bytes, leverage_on_circles
 
 SHORT = 1e-12
 
@@ -25,7 +26,7 @@ def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
     least eigenvalue of K + lam I, at most n / lam. Those are valid, and loose: a small acceptance
     rate may be due to the bound alone.
 
-    Raises ValueError for ArcCosine(1) and (2), whose ratio grows without bound with |w|, for a
+    Raises ValueError for ArcCosine(1) and (2), whose leverage grows without bound with |w|, for a
     kernel without a known bound, and for a leverage with a pilot. Cost: n^2 for each of 2n arcs (d
     = 2) or 2n circles (d = 3), else n^3.
 
@@ -45,8 +46,8 @@ def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
     else:
         grows = isinstance(lev.form, HalfSpaces)
         raise ValueError(
-            f"the ratio of {lev.kernel!r} has no {'finite' if grows else 'known'} bound; "
-            f'use method="{"gibbs" if grows else "pool"}"'
+            f"the leverage of {lev.kernel!r} has no {'finite' if grows else 'known'} bound; "
+            'use method="pool"'
         )
     if not bound > 0:
         raise ValueError(
@@ -68,20 +69,23 @@ def accepted(
             f"{m / acceptance:.2g} "
             f'draws from the prior, over budget={budget}; raise it or use method="{instead}"'
         )
-    kept, have, drawn = [], 0, 0
+    kept = []
+    have = 0
+    drawn = 0
     while have < m:
         size = min(int(1.1 * (m - have) / acceptance) + 16, BLOCK_BYTES // 64)
         W = lev.kernel.sample(size, lev.X.shape[1], generator=generator).to(lev.X)
-        ratio = lev(W)
-        chosen = uniform(size, generator, W) * bound < ratio
-        kept.append((W[chosen], ratio[chosen]))
-        have, drawn = have + int(chosen.sum()), drawn + size
-        if have < m and acceptance * drawn > 10 * m + 1000:  # under 1e-100 for a right ratio
+        leverage = lev(W)
+        chosen = uniform(size, generator, W) * bound < leverage
+        kept.append((W[chosen], leverage[chosen]))
+        have += int(chosen.sum())
+        drawn += size
+        if have < m and acceptance * drawn > 10 * m + 1000:  # under 1e-100 for a right leverage
             raise ValueError(
                 f"the leverage underflows in {W.dtype}; use float64, or rescale X and lam"
             )
-    W, ratio = (torch.cat(part)[:m] for part in zip(*kept, strict=True))
-    return W, ratio
+    W, leverage = (torch.cat(part)[:m] for part in zip(*kept, strict=True))
+    return W, leverage
 
 
 def _fourier_bound(inverse: Tensor) -> float:
@@ -89,7 +93,8 @@ def _fourier_bound(inverse: Tensor) -> float:
 
 
 def _half_space_bound(lev: RidgeLeverage) -> float:
-    form, d = lev.form, lev.X.shape[1]
+    form = lev.form
+    d = lev.X.shape[1]
     if not len(form.X):
         raise ValueError("every row of X is zero: there is no leverage to sample from")
     if d == 2:
@@ -101,23 +106,25 @@ def _half_space_bound(lev: RidgeLeverage) -> float:
 
 
 def _largest_cell(form: HalfSpaces) -> float:
-    """The largest ratio over the cells of the sphere: each has an edge on some circle w.x_i = 0,
+    """The largest leverage over the cells of the sphere: each has an edge on some circle w.x_i = 0,
     and is met there.
 
     Along that circle all points but x_i and its multiples switch as on any circle. They are held on
     one side over half a turn and on the other over the rest, then the other way round.
     """
-    X, largest = torch.nn.functional.normalize(form.X.double(), dim=1), 0.0
-    for block in blocks(len(X), circle_bytes(len(X), 0), BLOCK_BYTES):
+    X = torch.nn.functional.normalize(form.X.double(), dim=1)
+    largest = 0.0
+    for block in blocks(len(X), circle_bytes(len(X)), BLOCK_BYTES):
         plane = torch.linalg.qr(X[block, :, None], mode="complete").Q
-        a, b = plane[:, :, 1] @ X.T, plane[:, :, 2] @ X.T
+        a = plane[:, :, 1] @ X.T
+        b = plane[:, :, 2] @ X.T
         multiple = torch.hypot(a, b) < 1e-14
         for side in (1.0, -1.0):
             held = side * (X[block] @ X.T).sign()
-            edges, ratio = ratio_on_circles(
-                form.A, a.where(~multiple, held), b.where(~multiple, 0.0), 0
+            edges, values = leverage_on_circles(
+                form.A, a.where(~multiple, held), b.where(~multiple, 0.0)
             )
             # arcs between switches that only rounding sets apart are no cells
-            real = edges.diff(dim=1)[:, None, None] > SHORT
-            largest = max(largest, float(ratio.where(real, 0.0).max()))
+            real = edges.diff(dim=1)[:, None] > SHORT
+            largest = max(largest, float(values.where(real, 0.0).max()))
     return largest

@@ -16,6 +16,7 @@ from tests.oracles import (
     generator,
     longitude_p_value,
     random_points,
+    rounding,
 )
 
 FALSE_ALARM = 1e-3
@@ -40,7 +41,7 @@ def test_the_bound_in_space_is_the_largest_ratio_of_many_weights(name, kernel):
     largest = lev(torch.randn(200_000, 3, generator=generator(1), dtype=torch.float64)).max()
     bound, acceptance = lv.rejection_bound(lev)
     assert bound == pytest.approx(float(largest), rel=1e-10)
-    assert acceptance == lev.s_lam / bound <= 1
+    assert acceptance == pytest.approx(lev.s_lam / bound) and acceptance <= 1 + 1e-12
 
 
 @pytest.mark.parametrize("d", [1, 4])
@@ -51,7 +52,9 @@ def test_the_bound_elsewhere_holds_and_is_at_most_the_features_norm_over_lam(ker
     X = torch.nn.functional.normalize(random_points(30, d), dim=1)
     lev = lv.RidgeLeverage(kernel, X, 0.05)
     bound, _ = lv.rejection_bound(lev)
-    assert lev(kernel.sample(50_000, d, generator=generator(1))).max() <= bound * (1 + 1e-12)
+    assert lev(kernel.sample(50_000, d, generator=generator(1))).max() <= bound * (
+        1 + rounding(lev)
+    )
     norm = 2 * 30 if isinstance(kernel, lv.ArcCosine) else 30  # |Phi(w)|^2 for unit rows
     assert bound <= norm / lev.lam * (1 + 1e-9)
 
@@ -124,6 +127,6 @@ def test_the_acceptance_rate_is_named_before_the_work_starts():
 @pytest.mark.parametrize("order", [1, 2])
 def test_an_unbounded_ratio_has_no_bound(order):
     with pytest.raises(
-        ValueError, match=re.escape(f'ArcCosine({order}) has no finite bound; use method="gibbs"')
+        ValueError, match=re.escape(f'ArcCosine({order}) has no finite bound; use method="pool"')
     ):
         lv.rejection_bound(lv.RidgeLeverage(lv.ArcCosine(order), random_points(5, 2), 0.1))
