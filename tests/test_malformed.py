@@ -613,6 +613,7 @@ ARGUMENTS = [(call, argument) for call in SURFACE for argument in call.bad]
 # estimators, whose refusals tests/explorers/test_explorer.py and scikit-learn's check_estimator
 # hold.
 ELSEWHERE = {
+    "COLOURS",
     "ConjugateGradient",
     "Draw",
     "EstimatedKernel",
@@ -628,7 +629,6 @@ ELSEWHERE = {
     "Panel",
     "Perturbation",
     "Run",
-    "Table",
     "TwoLayerNet",
     "data",
 }

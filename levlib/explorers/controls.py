@@ -1,5 +1,4 @@
-"""What an explorer is made of: its sliders, its tables of numbers, its panels; and the check of
-what `fn` returns."""
+"""What an explorer is made of: its sliders and its panels; and the check of what `fn` returns."""
 
 from __future__ import annotations
 
@@ -107,29 +106,6 @@ class Slider:
             "start": self.start,
             "labels": labels,
         }
-
-
-@dataclass(frozen=True)
-class Table:
-    """How one table of an explorer is packed: the sliders that it depends on, and bits for each
-    number.
-
-    `on` names sliders; a page holds the table once for each of their positions, so a table that
-    ignores a slider should say so. `bits` is 2 to 15 (12 suit curves, 7 heatmaps) or 32 for
-    float32. Raises ValueError for other bits.
-
-    >>> import levlib as lv
-    >>> lv.Table("spectrum", on=("lam",)).bits
-    12
-    """
-
-    name: str
-    on: Sequence[str] | None = None
-    bits: int = 12
-
-    def __post_init__(self):
-        if self.bits not in (*range(2, 16), 32):
-            raise ValueError(f"bits of table {self.name} must be 2 to 15, or 32, got {self.bits!r}")
 
 
 @dataclass(frozen=True)

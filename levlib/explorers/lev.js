@@ -6,57 +6,26 @@ const inflate = async (base64) => {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 };
 
-// the inverse of _pack_column in packing.py
-const column = (meta, bytes, states) => {
-  const { offset, size } = meta;
-  if (meta.kind === "text") return meta.values;
-  if (meta.kind === "float") return new Float32Array(bytes.slice(offset, offset + 4 * size).buffer);
-  const out = new Float64Array(size);
-  const step = (meta.high - meta.low) / (2 ** meta.bits - 1);
-  const rows = size / states;
-  let fixed = 0;
-  for (let k = 0; k < size; k++) {
-    const zigzag = bytes[offset + k] | (meta.bits < 8 ? 0 : bytes[offset + size + k] << 8);
-    fixed += (zigzag >>> 1) ^ -(zigzag & 1);
-    const value = meta.low + fixed * step;
-    out[meta.by === "state" ? (k % states) * rows + Math.floor(k / states) : k] = meta.log ? Math.exp(value) : value;
-  }
-  return out;
-};
-
-const table = (layout, bytes) => {
-  const { states, rows } = layout;
-  const ragged = Array.isArray(rows);
-  const starts = [0];
-  for (let s = 0; s < states; s++) starts.push(starts[s] + (ragged ? rows[s] : rows));
-  const columns = Object.entries(layout.columns).map(([name, meta]) => {
-    const fixed = meta.kind === "text" || meta.constant;
-    return [name, column(meta, bytes, states), fixed];
-  });
-  return (state) => {
-    const out = [];
-    for (let k = 0; k < starts[state + 1] - starts[state]; k++) {
-      const row = {};
-      for (const [name, values, fixed] of columns) row[name] = values[fixed ? k : starts[state] + k];
-      out.push(row);
-    }
-    return out;
-  };
-};
-
-// A source: at(index) gives {table: rows} for one position of the sliders.
+// A source: at(index) gives {table: rows} for one position of the sliders. This one reads what packing.py wrote.
 const packedSource = async (spec) => {
-  const bytes = await inflate(spec.packed);
-  const tables = Object.entries(spec.tables).map(([name, { on, layout }]) => [name, on, table(layout, bytes)]);
-  return {
-    at: (index) =>
-      Object.fromEntries(
-        tables.map(([name, on, rows]) => [
-          name,
-          rows(on.reduce((place, s) => place * spec.sliders[s].labels.length + index[s], 0)),
-        ]),
-      ),
+  const bytes = new DataView((await inflate(spec.packed)).buffer);
+  const decode = ({ offset, size, low, step, log }, k) => {
+    if (!size) return bytes.getFloat64(offset + 8 * k, true);
+    const value = low + step * (bytes.getUint8(offset + k) + 256 * bytes.getUint8(offset + size + k));
+    return log ? Math.exp(value) : value;
   };
+  const table = ({ columns }, index) => {
+    const rows = [];
+    for (const [name, column] of Object.entries(columns)) {
+      const place = column.on.reduce((place, s) => place * spec.sliders[s].labels.length + index[s], 0);
+      const [start, end] = [place, place + 1].map((s) => column.starts[s] ?? s * column.starts);
+      for (let k = start; k < end; k++)
+        (rows[k - start] ??= {})[name] = column.text ? column.text[k] : decode(column, k);
+    }
+    return rows;
+  };
+  const at = (index) => Object.entries(spec.tables).map(([name, layout]) => [name, table(layout, index)]);
+  return { at: (index) => Object.fromEntries(at(index)) };
 };
 
 const kernelSource = (model) => {
@@ -187,7 +156,9 @@ const mount = async (root, spec, source) => {
     readout.replaceChildren(...pairs);
   };
   const draw = async (tables, moved) => {
-    const changed = new Set(Object.keys(spec.tables).filter((name) => spec.tables[name].on.some((s) => moved.has(s))));
+    // a kernel does not say what depends on what: there, everything is drawn again
+    const depends = (name) => !spec.tables || spec.tables[name].on.some((s) => moved.has(s));
+    const changed = new Set(Object.keys(tables).filter(depends));
     const drawn = boxes.map(({ panel }, k) => {
       const mine = panel.tables.filter((name) => changed.has(name));
       for (const name of mine) views[k].data(name, tables[name]);
