@@ -38,10 +38,14 @@ def number(value: float) -> str:
 class Slider:
     """A slider over the values that one argument of an explorer's function may take.
 
-    `values` are numbers in slider order, `start` one of them (the middle if not given), `label`
-    says what they are; `symbol` is the paper's (λ for "lam"). `Slider.log` and `Slider.integers`
-    space them evenly in the logarithm. Raises ValueError for fewer than two values, repeated or
-    non-finite ones, or a start that is not among them.
+    - `name`: the argument.
+    - `values`: numbers in slider order.
+    - `start`: one of them, the middle one if not given.
+    - `label`: says what they are.
+    - `symbol`: the paper's, if not given (λ for "lam").
+
+    `Slider.log` and `Slider.integers` space values evenly in the logarithm. Raises ValueError for
+    fewer than two values, repeated or non-finite ones, or a start that is not among them.
 
     >>> import levlib as lv
     >>> lv.Slider.log("lam", 1e-3, 1.0, 4, start=0.1).values
@@ -61,13 +65,11 @@ class Slider:
     ):
         if not name.isidentifier():
             raise ValueError(f"name must be the name of an argument of fn, got {name!r}")
-        self.name, self.values, self.label = name, list(values), label
+        self.name = name
+        self.values = list(values)
+        self.label = label
         self.symbol = SYMBOLS.get(name, name) if symbol is None else symbol
-        if (
-            len(self.values) < 2
-            or len(set(self.values)) < len(self.values)
-            or not np.isfinite(self.values).all()
-        ):
+        if len(set(self.values)) < max(2, len(self.values)) or not np.isfinite(self.values).all():
             raise ValueError(
                 f"values of {name} must be at least two different finite numbers, got "
                 f"{self.values[:5]}"
@@ -98,13 +100,12 @@ class Slider:
 
     def spec(self) -> dict:
         """Return what `lev.js` needs of a slider."""
-        labels = [number(value) for value in self.values]
         return {
             "name": self.name,
             "symbol": self.symbol,
             "label": self.label,
             "start": self.start,
-            "labels": labels,
+            "labels": [number(value) for value in self.values],
         }
 
 
@@ -113,9 +114,12 @@ class Panel:
     """One picture of an explorer: an Altair chart whose data are named tables,
     `alt.Chart(alt.NamedData("curve"))`.
 
-    `title` stands above it, `alt` describes it to those who do not see it; `height` is in pixels,
-    the width follows the page; a `wide` panel takes a row of its own. A panel with many marks draws
-    faster with renderer="hybrid".
+    - `chart`: the Altair chart.
+    - `title`: stands above it.
+    - `alt`: describes it to those who do not see it; the title if not given.
+    - `height`: in pixels; the width follows the page.
+    - `wide`: whether it takes a row of its own.
+    - `renderer`: "svg"; "hybrid" draws many marks faster.
 
     >>> import altair as alt
     >>> import levlib as lv
