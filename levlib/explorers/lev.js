@@ -1,4 +1,5 @@
-// One explorer, two sources of states: packed in the page, or a kernel that answers. The drawing is the same.
+// One explorer, two sources of states: packed in the page, or a kernel that answers. The drawing is
+// the same.
 
 const inflate = async (base64) => {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
@@ -6,25 +7,26 @@ const inflate = async (base64) => {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 };
 
-// A source: at(index) gives {table: rows} for one position of the sliders. This one reads what packing.py wrote.
+// A source: at(index) gives {table: rows} for one position of the sliders. This one reads what
+// packing.py wrote.
 const packedSource = async (spec) => {
   const bytes = new DataView((await inflate(spec.packed)).buffer);
   const decode = ({ offset, size, low, step, log }, k) => {
     if (!size) return bytes.getFloat64(offset + 8 * k, true);
-    const value = low + step * (bytes.getUint8(offset + k) + 256 * bytes.getUint8(offset + size + k));
-    return log ? Math.exp(value) : value;
+    const level = bytes.getUint8(offset + k) + 256 * bytes.getUint8(offset + size + k);
+    return log ? Math.exp(low + step * level) : low + step * level;
   };
   const table = ({ columns }, index) => {
     const rows = [];
     for (const [name, column] of Object.entries(columns)) {
-      const place = column.on.reduce((place, s) => place * spec.sliders[s].labels.length + index[s], 0);
+      const place = column.on.reduce((at, s) => at * spec.sliders[s].labels.length + index[s], 0);
       const [start, end] = [place, place + 1].map((s) => column.starts[s] ?? s * column.starts);
       for (let k = start; k < end; k++)
         (rows[k - start] ??= {})[name] = column.text ? column.text[k] : decode(column, k);
     }
     return rows;
   };
-  const at = (index) => Object.entries(spec.tables).map(([name, layout]) => [name, table(layout, index)]);
+  const at = (index) => Object.entries(spec.tables).map(([name, it]) => [name, table(it, index)]);
   return { at: (index) => Object.fromEntries(at(index)) };
 };
 
@@ -35,7 +37,9 @@ const kernelSource = (model) => {
     const key = answer.index.join();
     const resolvers = waiting.get(key);
     waiting.delete(key);
-    if (resolvers) answer.error ? resolvers[1](new Error(answer.error)) : resolvers[0](answer.tables);
+    if (!resolvers) return;
+    if (answer.error) resolvers[1](new Error(answer.error));
+    else resolvers[0](answer.tables);
   });
   return {
     at: (index) => {
@@ -76,7 +80,8 @@ let count = 0;
 const sliderRow = (slider, moved) => {
   const id = `lev-slider-${++count}`;
   const last = slider.labels.length - 1;
-  const input = element("input", { id, type: "range", min: 0, max: last, step: 1, "data-name": slider.name });
+  const range = { type: "range", min: 0, max: last, step: 1 };
+  const input = element("input", { id, ...range, "data-name": slider.name });
   const output = element("output", { for: id });
   const set = (k) => {
     input.value = k;
@@ -103,15 +108,18 @@ const sliderRow = (slider, moved) => {
 const panelBox = (panel) => {
   const view = element("div", { class: "lev-view" });
   const title = element("div", { class: "lev-title" }, panel.title);
-  const box = element("div", { class: "lev-panel", role: "img", "aria-label": panel.alt }, title, view);
+  const said = { role: "img", "aria-label": panel.alt };
+  const box = element("div", { class: "lev-panel", ...said }, title, view);
   if (panel.wide) box.classList.add("lev-wide");
   return { panel, box, view };
 };
 
 const makeView = async ({ panel, view }, rows) => {
   // ast: expressions are interpreted, so that a page may forbid eval
-  const options = { mode: "vega", ast: true, actions: false, defaultStyle: false, renderer: panel.renderer };
-  const data = panel.vega.data.map((source) => (rows[source.name] ? { ...source, values: rows[source.name] } : source));
+  const plain = { mode: "vega", ast: true, actions: false, defaultStyle: false };
+  const options = { ...plain, renderer: panel.renderer };
+  const filled = (source) => ({ ...source, values: rows[source.name] });
+  const data = panel.vega.data.map((source) => (rows[source.name] ? filled(source) : source));
   const { view: chart } = await vegaEmbed(view, { ...panel.vega, data }, options);
   const width = () => Math.max(120, Math.floor(view.clientWidth));
   chart.width(width());
@@ -139,7 +147,8 @@ const mount = async (root, spec, source) => {
     rows.forEach(({ set }, k) => set(spec.sliders[k].start));
     ask();
   });
-  const controls = element("div", { class: "lev-controls", role: "group", "aria-label": "sliders" });
+  const group = { role: "group", "aria-label": "sliders" };
+  const controls = element("div", { class: "lev-controls", ...group });
   controls.append(...rows.map(({ row }) => row), reset);
   const readout = element("div", { class: "lev-readout" });
   const boxes = spec.panels.map(panelBox);
@@ -208,7 +217,8 @@ const number = (value) => {
   if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
   const [digits, power] = value.toExponential(2).split("e").map(Number);
   if (power > -4 && power < 5) return String(Number(value.toPrecision(3)));
-  const raised = [...String(power)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
+  const raise = (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]);
+  const raised = [...String(power)].map(raise).join("");
   return digits === 1 ? `10${raised}` : `${digits}·10${raised}`;
 };
 
@@ -223,7 +233,8 @@ const start = () => {
 
 const render = ({ model, el }) => {
   const spec = model.get("spec");
-  const root = element("div", { class: "lev-explorer lev-live" }, element("div", { class: "lev-body" }));
+  const body = element("div", { class: "lev-body" });
+  const root = element("div", { class: "lev-explorer lev-live" }, body);
   root.append(element("p", { class: "lev-caption" }, spec.caption));
   el.append(root);
   const mounted = new Promise((resolve) => requestAnimationFrame(resolve)).then(() =>
