@@ -607,6 +607,7 @@ ARGUMENTS = [(call, argument) for call in SURFACE for argument in call.bad]
 # estimators, whose refusals tests/explorers/test_explorer.py and scikit-learn's check_estimator
 # hold.
 ELSEWHERE = {
+    "COLOURS",
     "ConjugateGradient",
     "Draw",
     "EstimatedKernel",
@@ -622,7 +623,6 @@ ELSEWHERE = {
     "Panel",
     "Perturbation",
     "Run",
-    "Table",
     "TwoLayerNet",
     "data",
 }

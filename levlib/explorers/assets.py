@@ -3,16 +3,20 @@ network."""
 
 import hashlib
 import os
-import tempfile
 from functools import cache
 from pathlib import Path
 
 import vl_convert
 
+from levlib.files import write
+
 HERE = Path(__file__).parent
 # the bundle speaks in classic-script globals; a function keeps them out of the page
 WRAPPED = "(()=>{{{bundle}\n}})();"
-LICENCE = "/* Vega 6, vega-* (BSD-3-Clause), d3 (ISC) and others, bundled by vl-convert: see THIRD_PARTY.md */\n"
+LICENCE = (
+    "/* Vega 6, vega-* (BSD-3-Clause), d3 (ISC) and others, bundled by vl-convert: see "
+    "THIRD_PARTY.md */\n"
+)
 
 
 def css() -> str:
@@ -38,11 +42,7 @@ def bundle() -> str:
         script = LICENCE + vl_convert.javascript_bundle(snippet=glue)
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=cached.parent, suffix=".tmp", delete=False, encoding="utf-8"
-        ) as beside:
-            beside.write(script)
-        os.replace(beside.name, cached)
+        write(cached, script)
     except OSError:
         pass  # a read-only home: the script is made again next time
     return script
@@ -64,7 +64,7 @@ def write_assets(folder: Path) -> None:
     for name, text in (("lev.js", classic_script()), ("lev.css", css())):
         path = Path(folder) / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+            write(path, text)
 
 
 def _cache_folder() -> Path:

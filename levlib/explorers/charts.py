@@ -49,7 +49,10 @@ THEME = {
     "line": {"strokeWidth": 2},
     "point": {"filled": True, "size": 28},
 }
-WIDTH, GAP, HEAD = 360, 24, 46
+# of a still picture, in pixels: a panel, the space beside it, the line above it
+WIDTH = 360
+GAP = 24
+HEAD = 46
 
 
 def compile_panel(panel, columns: dict[str, list[str]]) -> dict:
@@ -62,21 +65,12 @@ def compile_panel(panel, columns: dict[str, list[str]]) -> dict:
             "its own"
         )
     tables = sorted(set(_find(chart, "name", inside="data")))
-    if (
-        "datasets" in chart
-        or _find(chart, "values", inside="data")
-        or _find(chart, "url", inside="data")
-        or not tables
-    ):
+    foreign = _find(chart, "values", inside="data") or _find(chart, "url", inside="data")
+    if "datasets" in chart or foreign or not tables:
         raise ValueError('charts must name their data: alt.Chart(alt.NamedData("curve"))')
     unknown = set(tables) - columns.keys()
-    made = {
-        name
-        for given in _find(chart, "as")
-        for name in ([given] if isinstance(given, str) else given)
-    }
-    fields = {name for name in _find(chart, "field") if isinstance(name, str)} - made
-    missing = fields - {column for table in tables if table in columns for column in columns[table]}
+    asked = {name for name in _find(chart, "field") if isinstance(name, str)} - _made(chart)
+    missing = asked - {column for table in tables for column in columns.get(table, ())}
     if unknown or missing:
         raise ValueError(f"a chart asks for {sorted(unknown | missing)}, but fn returns {columns}")
     chart |= {
@@ -85,14 +79,13 @@ def compile_panel(panel, columns: dict[str, list[str]]) -> dict:
         "autosize": {"type": "fit", "contains": "padding", "resize": True},
     }
     chart["config"] = THEME
-    vega = vl_convert.vegalite_to_vega(chart)
     return {
         "title": panel.title,
         "alt": panel.alt or panel.title,
         "wide": panel.wide,
         "renderer": panel.renderer,
         "tables": tables,
-        "vega": vega,
+        "vega": vl_convert.vegalite_to_vega(chart),
     }
 
 
@@ -100,30 +93,32 @@ def still(explorer, kind: str, index) -> bytes | str:
     """Return all panels side by side, under a line that says the sliders' values, as "svg" text or
     "png" bytes."""
     _register_fonts()
-    values, rows = explorer.values(index), as_rows(explorer.at(index))
+    values = explorer.values(index)
+    rows = as_rows(explorer.at(index))
     said = "   ".join(
         f"{slider.symbol} = {number(values[slider.name])}" for slider in explorer.sliders
     )
-    parts, x, height = [_text(said, GAP, 20)], GAP, 0
-    for drawn in explorer.spec()["panels"]:
-        picture = vl_convert.vega_to_svg(_with_data(drawn["vega"], rows)).replace(
-            "currentColor", "#333"
-        )
-        width, tall = (
-            float(size)
-            for size in re.search(r'width="([\d.]+)" height="([\d.]+)"', picture).groups()
-        )
-        parts += [
-            _text(drawn["title"], x, HEAD - 6),
-            picture.replace("<svg", f'<svg x="{x}" y="{HEAD}"', 1),
-        ]
-        x, height = x + width + GAP, max(height, tall)
-    size = f"{x:g}", f"{HEAD + height + GAP / 2:g}"
-    opening = '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}">'.format(
-        *size
-    )
-    svg = opening + '<rect width="100%" height="100%" fill="#fff"/>' + "".join(parts) + "</svg>"
+    parts = [_text(said, GAP, 20)]
+    x = GAP
+    height = 0
+    for panel in explorer.spec()["panels"]:
+        picture = vl_convert.vega_to_svg(_with_data(panel["vega"], rows))
+        picture = picture.replace("currentColor", "#333")
+        size = re.search(r'width="([\d.]+)" height="([\d.]+)"', picture)
+        parts.append(_text(panel["title"], x, HEAD - 6))
+        parts.append(picture.replace("<svg", f'<svg x="{x}" y="{HEAD}"', 1))
+        x += float(size[1]) + GAP
+        height = max(height, float(size[2]))
+    svg = _page(parts, x, HEAD + height + GAP / 2)
     return svg if kind == "svg" else vl_convert.svg_to_png(svg, scale=1.5)
+
+
+def _page(parts: list[str], width: float, height: float) -> str:
+    size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
+        '<rect width="100%" height="100%" fill="#fff"/>' + "".join(parts) + "</svg>"
+    )
 
 
 def still_image(explorer, alt: str) -> str:
@@ -131,6 +126,12 @@ def still_image(explorer, alt: str) -> str:
     script."""
     svg = base64.b64encode(still(explorer, "svg", explorer.start).encode()).decode()
     return f'<img class="lev-still" alt="{alt}" src="data:image/svg+xml;base64,{svg}">'
+
+
+def _made(chart: dict) -> set[str]:
+    """Return the names of the fields that the chart's own transforms make."""
+    given = _find(chart, "as")
+    return {name for names in given for name in ([names] if isinstance(names, str) else names)}
 
 
 def _with_data(vega: dict, rows: dict[str, list[dict]]) -> dict:

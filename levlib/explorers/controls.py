@@ -1,5 +1,4 @@
-"""What an explorer is made of: its sliders, its tables of numbers, its panels; and the check of
-what `fn` returns."""
+"""What an explorer is made of: its sliders and its panels; and the check of what `fn` returns."""
 
 from __future__ import annotations
 
@@ -39,10 +38,14 @@ def number(value: float) -> str:
 class Slider:
     """A slider over the values that one argument of an explorer's function may take.
 
-    `values` are numbers in slider order, `start` one of them (the middle if not given), `label`
-    says what they are; `symbol` is the paper's (λ for "lam"). `Slider.log` and `Slider.integers`
-    space them evenly in the logarithm. Raises ValueError for fewer than two values, repeated or
-    non-finite ones, or a start that is not among them.
+    - `name`: the argument.
+    - `values`: numbers in slider order.
+    - `start`: one of them, the middle one if not given.
+    - `label`: says what they are.
+    - `symbol`: the paper's, if not given (λ for "lam").
+
+    `Slider.log` and `Slider.integers` space values evenly in the logarithm. Raises ValueError for
+    fewer than two values, repeated or non-finite ones, or a start that is not among them.
 
     >>> import levlib as lv
     >>> lv.Slider.log("lam", 1e-3, 1.0, 4, start=0.1).values
@@ -62,13 +65,11 @@ class Slider:
     ):
         if not name.isidentifier():
             raise ValueError(f"name must be the name of an argument of fn, got {name!r}")
-        self.name, self.values, self.label = name, list(values), label
+        self.name = name
+        self.values = list(values)
+        self.label = label
         self.symbol = SYMBOLS.get(name, name) if symbol is None else symbol
-        if (
-            len(self.values) < 2
-            or len(set(self.values)) < len(self.values)
-            or not np.isfinite(self.values).all()
-        ):
+        if len(set(self.values)) < max(2, len(self.values)) or not np.isfinite(self.values).all():
             raise ValueError(
                 f"values of {name} must be at least two different finite numbers, got "
                 f"{self.values[:5]}"
@@ -99,37 +100,13 @@ class Slider:
 
     def spec(self) -> dict:
         """Return what `lev.js` needs of a slider."""
-        labels = [number(value) for value in self.values]
         return {
             "name": self.name,
             "symbol": self.symbol,
             "label": self.label,
             "start": self.start,
-            "labels": labels,
+            "labels": [number(value) for value in self.values],
         }
-
-
-@dataclass(frozen=True)
-class Table:
-    """How one table of an explorer is packed: the sliders that it depends on, and bits for each
-    number.
-
-    `on` names sliders; a page holds the table once for each of their positions, so a table that
-    ignores a slider should say so. `bits` is 2 to 15 (12 suit curves, 7 heatmaps) or 32 for
-    float32. Raises ValueError for other bits.
-
-    >>> import levlib as lv
-    >>> lv.Table("spectrum", on=("lam",)).bits
-    12
-    """
-
-    name: str
-    on: Sequence[str] | None = None
-    bits: int = 12
-
-    def __post_init__(self):
-        if self.bits not in (*range(2, 16), 32):
-            raise ValueError(f"bits of table {self.name} must be 2 to 15, or 32, got {self.bits!r}")
 
 
 @dataclass(frozen=True)
@@ -137,9 +114,12 @@ class Panel:
     """One picture of an explorer: an Altair chart whose data are named tables,
     `alt.Chart(alt.NamedData("curve"))`.
 
-    `title` stands above it, `alt` describes it to those who do not see it; `height` is in pixels,
-    the width follows the page; a `wide` panel takes a row of its own. A panel with many marks draws
-    faster with renderer="hybrid".
+    - `chart`: the Altair chart.
+    - `title`: stands above it.
+    - `alt`: describes it to those who do not see it; the title if not given.
+    - `height`: in pixels; the width follows the page.
+    - `wide`: whether it takes a row of its own.
+    - `renderer`: "svg"; "hybrid" draws many marks faster.
 
     >>> import altair as alt
     >>> import levlib as lv

@@ -17,21 +17,35 @@ import numpy as np
 from tqdm import tqdm
 
 from levlib.explorers import assets, charts, packing
-from levlib.explorers.controls import Panel, Slider, Table, as_table
+from levlib.explorers.controls import Panel, Slider, as_table
+from levlib.files import write
 
 AGAIN = 8  # states that a sweep evaluates a second time
+# A threaded product does not round alike twice. In float64 that is 1e-16 of the largest entry and
+# what an ill-conditioned solve makes of it; a few hundred steps in float32 lose up to 1e-5.
+ROUNDING = 1e-5
+# A column of nothing but rounding around zero has no scale of its own.
+FLOOR = 1e-12
 
 
 @dataclass
 class Explorer:
     """A figure with sliders: `fn(**values)` computes named tables, panels draw them.
 
-    `fn` takes one keyword argument for each slider and returns a dict: a table is a dict of equally
-    long 1-D columns (numbers, or text that never changes), a scalar is a number for the `readout`,
-    which maps its name to a label. Shown in a kernel it is an anywidget that calls `fn`; where
-    LEVLIB_STATIC=1 it sweeps the grid into the page. `fn` must be a function of its arguments
-    alone. The start and the corners of the grid are evaluated at once: a failure, NaN, or a table
-    of another shape raises ValueError that names the sliders' values; so does a chart that asks for
+    Shown in a kernel it is an anywidget that calls `fn`; where LEVLIB_STATIC=1 it sweeps the grid
+    into the page.
+
+    - `fn`: takes one keyword argument for each slider and returns a dict: a table is a dict of
+      equally long 1-D columns (numbers or text), a scalar is a number for the readout. It must be a
+      function of its arguments alone.
+    - `sliders`: at least one `Slider`, each with its own name.
+    - `panels`: at least one `Panel`.
+    - `readout`: maps the name of a scalar to a label.
+    - `caption`: stands below the panels.
+    - `alt`: describes the whole to those who do not see it.
+
+    The start and the corners of the grid are evaluated at once: a failure, NaN, or a table of
+    other columns raises ValueError that names the sliders' values; so does a chart that asks for
     a table or a column that is not there. Cost: 1 + 2^sliders calls of `fn`; a sweep takes one for
     each state.
 
@@ -47,7 +61,6 @@ class Explorer:
     fn: Callable[..., Mapping]
     sliders: Sequence[Slider]
     panels: Sequence[Panel]
-    tables: Sequence[Table] = ()
     readout: Mapping[str, str] = field(default_factory=dict)
     caption: str = ""
     alt: str = ""
@@ -64,31 +77,11 @@ class Explorer:
         self._shape = {name: list(table) for name, table in self.at(self.start).items()}
         for corner in itertools.product(*((0, len(slider.values) - 1) for slider in self.sliders)):
             self.at(corner)
-        self._placed = self._place_tables()
-        self._drawn = [charts.compile_panel(panel, self._shape) for panel in self.panels]
+        self._compiled = [charts.compile_panel(panel, self._shape) for panel in self.panels]
         self._check_use()
 
-    def _place_tables(self) -> dict[str, tuple[tuple[int, ...], int]]:
-        given = {table.name: table for table in self.tables}
-        named = {name for table in self.tables for name in table.on or ()}
-        if not given.keys() <= self._shape.keys() or not named <= set(self._names):
-            raise ValueError(
-                f"tables must name what fn returns, {list(self._shape)}, and depend on sliders, "
-                f"{self._names}; "
-                f"got {sorted(given)} on {sorted(named)}"
-            )
-        placed = {}
-        for name in self._shape:
-            table = given.get(name, Table(name, bits=32 if name in self.readout else 12))
-            on = self._names if table.on is None else table.on
-            placed[name] = (
-                tuple(k for k, slider in enumerate(self._names) if slider in on),
-                table.bits,
-            )
-        return placed
-
     def _check_use(self) -> None:
-        used = {name for drawn in self._drawn for name in drawn["tables"]} | set(self.readout)
+        used = {name for panel in self._compiled for name in panel["tables"]} | set(self.readout)
         if used != self._shape.keys():
             raise ValueError(
                 f"panels and readout use {sorted(used)}, but fn returns {sorted(self._shape)}; "
@@ -126,86 +119,69 @@ class Explorer:
             raise ValueError(f"fn at {where} returned {shape}, but at the start {self._shape}")
         return found
 
-    def sweep(self) -> dict[str, list[dict[str, np.ndarray]]]:
-        """Return the states of each table, over the sliders that it depends on, the last of them
-        fastest.
+    def sweep(self) -> list[dict[str, dict[str, np.ndarray]]]:
+        """Return the tables at every position of the grid, the last slider fastest.
 
-        Some states of the whole grid are evaluated again at the end: ValueError where a table
-        depends on a slider that its `on` leaves out, or where `fn` does not give the same twice.
-        Cost: a call of `fn` for each state.
+        Eight states are evaluated again at the end: ValueError where a column differs by more than
+        ROUNDING (1e-5) of its largest |entry| over the sweep, or text at all: then `fn` holds
+        randomness or memory of its own. Columns below FLOOR (1e-12) count as zero. Text, a count or
+        an argmax jumps where rounding tips it, and no tolerance covers that: `fn` must decide such
+        ties by itself, by a margin above rounding. Cost: a call of `fn` for each state.
         """
-        grid = {name: self._positions(on) for name, (on, _) in self._placed.items()}
-        wanted = dict.fromkeys(itertools.chain(*grid.values()))
-        states = {
-            index: self.at(index) for index in tqdm(wanted, desc="states", leave=False, delay=2)
+        grid = list(itertools.product(*(range(len(slider.values)) for slider in self.sliders)))
+        states = [self.at(index) for index in tqdm(grid, desc="states", leave=False, delay=2)]
+        scales = {
+            (name, column): packing.scale([state[name][column] for state in states])
+            for name, columns in self._shape.items()
+            for column in columns
         }
-        chance = random.Random(0)
-        for _ in range(AGAIN):
-            index = tuple(chance.randrange(len(slider.values)) for slider in self.sliders)
-            for name, table in self.at(index).items():
-                self._same(
-                    name, table, states[self._home(index, self._placed[name][0])][name], index
-                )
-        return {name: [states[index][name] for index in grid[name]] for name in self._placed}
-
-    def _positions(self, on: tuple[int, ...]) -> list[tuple[int, ...]]:
-        choices = [
-            range(len(s.values)) if k in on else [s.start] for k, s in enumerate(self.sliders)
-        ]
-        return list(itertools.product(*choices))
-
-    def _home(self, index: tuple[int, ...], on: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(i if k in on else self.start[k] for k, i in enumerate(index))
-
-    def _same(self, name: str, one: dict, other: dict, index: tuple[int, ...]) -> None:
-        if any(not np.array_equal(one[column], other[column]) for column in one):
-            on = [self._names[k] for k in self._placed[name][0]]
-            raise ValueError(
-                f"table {name} at {self.values(index)} is not what the sliders {on} alone "
-                "determine: name in `on` "
-                "every slider that it depends on, and let fn seed its own generator"
-            )
+        for place in random.Random(0).choices(range(len(grid)), k=AGAIN):
+            again = self.at(grid[place])
+            for (name, column), scale in scales.items():
+                one, other = states[place][name][column], again[name][column]
+                if not packing.same(one, other, ROUNDING * scale + FLOOR):
+                    raise ValueError(
+                        f"column {column} of table {name} at {self.values(grid[place])} is not "
+                        "twice the same: let fn seed its own generator, keep nothing between calls "
+                        "that another call changes, and count or compare with a margin, so that "
+                        "rounding tips nothing"
+                    )
+        return states
 
     def spec(self) -> dict:
-        """Return what `lev.js` needs to draw: sliders, panels as Vega, readout and the place of
-        each table."""
-        sliders = [slider.spec() for slider in self.sliders]
-        tables = {name: {"on": list(on)} for name, (on, _) in self._placed.items()}
-        readout = [{"name": name, "label": label} for name, label in self.readout.items()]
+        """Return what `lev.js` needs to draw: sliders, panels as Vega, readout and caption."""
         return {
-            "sliders": sliders,
-            "panels": self._drawn,
-            "readout": readout,
-            "tables": tables,
+            "sliders": [slider.spec() for slider in self.sliders],
+            "panels": self._compiled,
+            "readout": [{"name": name, "label": label} for name, label in self.readout.items()],
             "caption": self.caption,
         }
 
     def html(self) -> str:
         """Return the explorer as HTML that `lev.js` brings to life: a still picture, and every
         state, packed."""
-        spec, states = self.spec(), self.sweep()
-        layout, spec["packed"] = packing.pack(
-            {name: (self._placed[name][1], states[name]) for name in states}
-        )
-        for name, place in layout.items():
-            spec["tables"][name]["layout"] = place
+        shape = tuple(len(slider.values) for slider in self.sliders)
+        tables, packed = packing.pack(self.sweep(), shape)
+        spec = self.spec() | {"tables": tables, "packed": packed}
         data = json.dumps(spec, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
-        still = charts.still_image(self, html.escape(self.alt, quote=True))
+        alt = html.escape(self.alt, quote=True)
         return (
-            f'<div class="lev-explorer" role="group" aria-label="{html.escape(self.alt, quote=True)}">'
-            f'<div class="lev-body">{still}</div><p class="lev-caption">{html.escape(self.caption)}</p>'
+            f'<div class="lev-explorer" role="group" aria-label="{alt}">'
+            f'<div class="lev-body">{charts.still_image(self, alt)}</div>'
+            f'<p class="lev-caption">{html.escape(self.caption)}</p>'
             f'<script type="application/json">{data}</script></div>'
         )
 
     def save(self, path: str | os.PathLike) -> None:
         """Write one HTML file that holds all it needs, for a slide or a hand-out; it opens from
         disk, offline."""
-        head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>{assets.css()}</style>'
         script = assets.classic_script().replace("</script", "<\\/script")
-        page = f"<!doctype html><html lang=en><title>Explorer</title>{head}{self.html()}<script>{script}</script></html>"
-        beside = Path(path).with_suffix(".tmp")
-        beside.write_text(page, encoding="utf-8")
-        os.replace(beside, path)
+        page = (
+            "<!doctype html><html lang=en><title>Explorer</title>"
+            '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            f"<style>{assets.css()}</style>{self.html()}<script>{script}</script></html>"
+        )
+        write(Path(path), page)
 
     def still(self, kind: str = "png", index: Sequence[int] | None = None) -> bytes | str:
         """Return a picture of all panels at a position of the sliders: "png" as bytes, "svg" as

@@ -1,4 +1,5 @@
-// One explorer, two sources of states: packed in the page, or a kernel that answers. The drawing is the same.
+// One explorer, two sources of states: packed in the page, or a kernel that answers. The drawing is
+// the same.
 
 const inflate = async (base64) => {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
@@ -6,57 +7,27 @@ const inflate = async (base64) => {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 };
 
-// the inverse of _pack_column in packing.py
-const column = (meta, bytes, states) => {
-  const { offset, size } = meta;
-  if (meta.kind === "text") return meta.values;
-  if (meta.kind === "float") return new Float32Array(bytes.slice(offset, offset + 4 * size).buffer);
-  const out = new Float64Array(size);
-  const step = (meta.high - meta.low) / (2 ** meta.bits - 1);
-  const rows = size / states;
-  let fixed = 0;
-  for (let k = 0; k < size; k++) {
-    const zigzag = bytes[offset + k] | (meta.bits < 8 ? 0 : bytes[offset + size + k] << 8);
-    fixed += (zigzag >>> 1) ^ -(zigzag & 1);
-    const value = meta.low + fixed * step;
-    out[meta.by === "state" ? (k % states) * rows + Math.floor(k / states) : k] = meta.log ? Math.exp(value) : value;
-  }
-  return out;
-};
-
-const table = (layout, bytes) => {
-  const { states, rows } = layout;
-  const ragged = Array.isArray(rows);
-  const starts = [0];
-  for (let s = 0; s < states; s++) starts.push(starts[s] + (ragged ? rows[s] : rows));
-  const columns = Object.entries(layout.columns).map(([name, meta]) => {
-    const fixed = meta.kind === "text" || meta.constant;
-    return [name, column(meta, bytes, states), fixed];
-  });
-  return (state) => {
-    const out = [];
-    for (let k = 0; k < starts[state + 1] - starts[state]; k++) {
-      const row = {};
-      for (const [name, values, fixed] of columns) row[name] = values[fixed ? k : starts[state] + k];
-      out.push(row);
-    }
-    return out;
-  };
-};
-
-// A source: at(index) gives {table: rows} for one position of the sliders.
+// A source: at(index) gives {table: rows} for one position of the sliders. This one reads what
+// packing.py wrote.
 const packedSource = async (spec) => {
-  const bytes = await inflate(spec.packed);
-  const tables = Object.entries(spec.tables).map(([name, { on, layout }]) => [name, on, table(layout, bytes)]);
-  return {
-    at: (index) =>
-      Object.fromEntries(
-        tables.map(([name, on, rows]) => [
-          name,
-          rows(on.reduce((place, s) => place * spec.sliders[s].labels.length + index[s], 0)),
-        ]),
-      ),
+  const bytes = new DataView((await inflate(spec.packed)).buffer);
+  const decode = ({ offset, size, low, step, log }, k) => {
+    if (!size) return bytes.getFloat64(offset + 8 * k, true);
+    const level = bytes.getUint8(offset + k) + 256 * bytes.getUint8(offset + size + k);
+    return log ? Math.exp(low + step * level) : low + step * level;
   };
+  const table = ({ columns }, index) => {
+    const rows = [];
+    for (const [name, column] of Object.entries(columns)) {
+      const place = column.on.reduce((at, s) => at * spec.sliders[s].labels.length + index[s], 0);
+      const [start, end] = [place, place + 1].map((s) => column.starts[s] ?? s * column.starts);
+      for (let k = start; k < end; k++)
+        (rows[k - start] ??= {})[name] = column.text ? column.text[k] : decode(column, k);
+    }
+    return rows;
+  };
+  const at = (index) => Object.entries(spec.tables).map(([name, it]) => [name, table(it, index)]);
+  return { at: (index) => Object.fromEntries(at(index)) };
 };
 
 const kernelSource = (model) => {
@@ -66,7 +37,9 @@ const kernelSource = (model) => {
     const key = answer.index.join();
     const resolvers = waiting.get(key);
     waiting.delete(key);
-    if (resolvers) answer.error ? resolvers[1](new Error(answer.error)) : resolvers[0](answer.tables);
+    if (!resolvers) return;
+    if (answer.error) resolvers[1](new Error(answer.error));
+    else resolvers[0](answer.tables);
   });
   return {
     at: (index) => {
@@ -107,7 +80,8 @@ let count = 0;
 const sliderRow = (slider, moved) => {
   const id = `lev-slider-${++count}`;
   const last = slider.labels.length - 1;
-  const input = element("input", { id, type: "range", min: 0, max: last, step: 1, "data-name": slider.name });
+  const range = { type: "range", min: 0, max: last, step: 1 };
+  const input = element("input", { id, ...range, "data-name": slider.name });
   const output = element("output", { for: id });
   const set = (k) => {
     input.value = k;
@@ -134,15 +108,18 @@ const sliderRow = (slider, moved) => {
 const panelBox = (panel) => {
   const view = element("div", { class: "lev-view" });
   const title = element("div", { class: "lev-title" }, panel.title);
-  const box = element("div", { class: "lev-panel", role: "img", "aria-label": panel.alt }, title, view);
+  const said = { role: "img", "aria-label": panel.alt };
+  const box = element("div", { class: "lev-panel", ...said }, title, view);
   if (panel.wide) box.classList.add("lev-wide");
   return { panel, box, view };
 };
 
 const makeView = async ({ panel, view }, rows) => {
   // ast: expressions are interpreted, so that a page may forbid eval
-  const options = { mode: "vega", ast: true, actions: false, defaultStyle: false, renderer: panel.renderer };
-  const data = panel.vega.data.map((source) => (rows[source.name] ? { ...source, values: rows[source.name] } : source));
+  const plain = { mode: "vega", ast: true, actions: false, defaultStyle: false };
+  const options = { ...plain, renderer: panel.renderer };
+  const filled = (source) => ({ ...source, values: rows[source.name] });
+  const data = panel.vega.data.map((source) => (rows[source.name] ? filled(source) : source));
   const { view: chart } = await vegaEmbed(view, { ...panel.vega, data }, options);
   const width = () => Math.max(120, Math.floor(view.clientWidth));
   chart.width(width());
@@ -170,7 +147,8 @@ const mount = async (root, spec, source) => {
     rows.forEach(({ set }, k) => set(spec.sliders[k].start));
     ask();
   });
-  const controls = element("div", { class: "lev-controls", role: "group", "aria-label": "sliders" });
+  const group = { role: "group", "aria-label": "sliders" };
+  const controls = element("div", { class: "lev-controls", ...group });
   controls.append(...rows.map(({ row }) => row), reset);
   const readout = element("div", { class: "lev-readout" });
   const boxes = spec.panels.map(panelBox);
@@ -187,7 +165,9 @@ const mount = async (root, spec, source) => {
     readout.replaceChildren(...pairs);
   };
   const draw = async (tables, moved) => {
-    const changed = new Set(Object.keys(spec.tables).filter((name) => spec.tables[name].on.some((s) => moved.has(s))));
+    // a kernel does not say what depends on what: there, everything is drawn again
+    const depends = (name) => !spec.tables || spec.tables[name].on.some((s) => moved.has(s));
+    const changed = new Set(Object.keys(tables).filter(depends));
     const drawn = boxes.map(({ panel }, k) => {
       const mine = panel.tables.filter((name) => changed.has(name));
       for (const name of mine) views[k].data(name, tables[name]);
@@ -237,7 +217,8 @@ const number = (value) => {
   if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
   const [digits, power] = value.toExponential(2).split("e").map(Number);
   if (power > -4 && power < 5) return String(Number(value.toPrecision(3)));
-  const raised = [...String(power)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
+  const raise = (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]);
+  const raised = [...String(power)].map(raise).join("");
   return digits === 1 ? `10${raised}` : `${digits}·10${raised}`;
 };
 
@@ -252,7 +233,8 @@ const start = () => {
 
 const render = ({ model, el }) => {
   const spec = model.get("spec");
-  const root = element("div", { class: "lev-explorer lev-live" }, element("div", { class: "lev-body" }));
+  const body = element("div", { class: "lev-body" });
+  const root = element("div", { class: "lev-explorer lev-live" }, body);
   root.append(element("p", { class: "lev-caption" }, spec.caption));
   el.append(root);
   const mounted = new Promise((resolve) => requestAnimationFrame(resolve)).then(() =>

@@ -1,128 +1,104 @@
-"""States of an explorer in few bytes: fixed-point differences, byte planes, gzip. `lev.js` reads
-what `pack` writes."""
+"""The states of an explorer in few bytes: a column once for each position of the sliders that move
+it. `lev.js` reads what `pack` writes."""
 
 import base64
 import gzip
-import math
 
 import numpy as np
 
-DECADES = 2.0  # a positive column that spans more than this is packed in its logarithm
+LEVELS = 2**14 - 1  # between the extremes of a column: far finer than a pixel
+WIDE = 100.0  # a positive column that spans more has its levels evenly in the logarithm
+STILL = 1e-12  # of a column's largest entry: a smaller change is rounding in double precision
 
 
-def pack(tables: dict[str, tuple[int, list[dict]]]) -> tuple[dict, str]:
-    """Return (layout, base64 of gzip) of tables given as name -> (bits, states), a state being
-    column -> values.
+def pack(states: list[dict], shape: tuple[int, ...]) -> tuple[dict, str]:
+    """Return (layout, base64 of gzip) of the states of a grid of this shape, its last axis fastest.
 
-    Numbers become fixed-point integers of `bits` <= 15 bits between the column's extremes, in the
-    logarithm where the column is positive and spans more than two decades; float32 where bits is 32
-    or the column never changes. Text must not change with the state. States of a table may differ
-    in their number of rows. Cost: linear in the numbers.
+    A state is table -> column -> values; its tables may differ from other states' in their number
+    of rows. The layout says which axes each table and each column depends on: those along which it
+    changes. Text, integers and columns of one row come back exact, other numbers to half a level.
+    Cost: linear in the numbers.
 
-    >>> layout, packed = pack({"curve": (12, [{"x": [0.0, 1.0]}, {"x": [0.0, 2.0]}])})
-    >>> unpack(layout, packed, "curve", 1)["x"].tolist()
+    >>> states = [{"curve": {"x": np.array([0.0, 0.5]), "y": np.array([0.0, k])}} for k in (1, 2)]
+    >>> layout, packed = pack(states, (2,))
+    >>> layout["curve"]["on"], layout["curve"]["columns"]["x"]["on"]
+    ([0], [])
+    >>> unpack(layout, packed, "curve", "y", 1).tolist()
     [0.0, 2.0]
     """
-    layout, chunks, offset = {}, [], 0
-    for name, (bits, states) in tables.items():
+    layout, chunks = {}, []
+    grid = np.arange(len(states)).reshape(shape)
+    for name, table in states[0].items():
         columns = {}
-        for column in states[0]:
-            columns[column], data = _pack_column([state[column] for state in states], bits)
-            columns[column]["offset"] = offset
+        for column in table:
+            values = [state[name][column] for state in states]
+            on = depends_on(values, grid)
+            kept = grid[tuple(slice(None) if k in on else 0 for k in range(grid.ndim))]
+            place, data = _pack_column([values[k] for k in kept.ravel()])
+            columns[column] = {"on": on, "offset": sum(map(len, chunks)), **place}
             chunks.append(data)
-            offset += len(data)
-        rows = [len(next(iter(state.values()))) for state in states]
-        layout[name] = {
-            "states": len(states),
-            "rows": rows if len(set(rows)) > 1 else rows[0],
-            "columns": columns,
-        }
+        on = sorted({axis for place in columns.values() for axis in place["on"]})
+        layout[name] = {"on": on, "columns": columns}
     return layout, base64.b64encode(gzip.compress(b"".join(chunks), 9, mtime=0)).decode()
 
 
-def unpack(layout: dict, packed: str, table: str, state: int) -> dict[str, np.ndarray]:
-    """Return the columns of one state, as `lev.js` reads them: what a test compares with the
-    function's own values."""
-    data, place = gzip.decompress(base64.b64decode(packed)), layout[table]
-    rows = place["rows"] if isinstance(place["rows"], list) else [place["rows"]] * place["states"]
-    return {
-        name: _unpack_column(column, data, rows, state) for name, column in place["columns"].items()
-    }
-
-
-def resolution(column: dict) -> float:
-    """Return the largest error of a packed column: absolute, or relative where the column is packed
-    in its logarithm.
-
-    >>> resolution({"kind": "fixed", "bits": 12, "low": 0.0, "high": 8190.0, "log": False})
-    1.0
-    """
-    if column["kind"] != "fixed":
-        return {"float": 2.0**-24, "text": 0.0}[column["kind"]]
-    return (column["high"] - column["low"]) / (2 ** column["bits"] - 1) / 2
-
-
-def _pack_column(states: list, bits: int) -> tuple[dict, bytes]:
-    first = np.asarray(states[0])
-    if first.dtype.kind in "US":
-        if any(not np.array_equal(first, state) for state in states):
-            raise ValueError(
-                f"a column of text must be the same in every state, got {first[:3].tolist()} and "
-                "others"
-            )
-        return {"kind": "text", "values": first.tolist()}, b""
-    constant = all(len(state) == len(first) and np.array_equal(first, state) for state in states)
-    flat = np.concatenate(
-        [np.asarray(state, dtype=float) for state in (states[:1] if constant else states)]
-    )
-    if constant or bits == 32:
-        return {"kind": "float", "constant": constant, "size": len(flat)}, flat.astype(
-            "<f4"
-        ).tobytes()
-    lowest, highest = float(flat.min()), float(flat.max())
-    log = lowest > 0 and math.log10(highest / lowest) > DECADES
-    low, high = (math.log(lowest), math.log(highest)) if log else (lowest, highest)
-    step = (high - low) / (2**bits - 1)
-    fixed = (
-        np.rint(((np.log(flat) if log else flat) - low) / step).astype(np.int64)
-        if step
-        else np.zeros(len(flat), int)
-    )
-    meta = {"kind": "fixed", "bits": bits, "low": low, "high": high, "log": log, "constant": False}
-    if len({len(state) for state in states}) > 1:
-        return meta | {"by": "row", "size": len(flat)}, _planes(fixed, bits)
-    along = {
-        "row": _planes(fixed, bits),
-        "state": _planes(fixed.reshape(len(states), -1).T.ravel(), bits),
-    }
-    by = min(along, key=lambda order: len(gzip.compress(along[order])))
-    return meta | {"by": by, "size": len(flat)}, along[by]
-
-
-def _planes(fixed: np.ndarray, bits: int) -> bytes:
-    change = np.diff(fixed, prepend=0)
-    zigzag = ((change << 1) ^ (change >> 63)).astype(np.uint16)
-    low = (zigzag & 255).astype(np.uint8).tobytes()
-    return low if bits < 8 else low + (zigzag >> 8).astype(np.uint8).tobytes()
-
-
-def _unpack_column(column: dict, data: bytes, rows: list[int], state: int) -> np.ndarray:
-    if column["kind"] == "text":
-        return np.array(column["values"])
-    offset, size = column["offset"], column["size"]
-    if column["kind"] == "float":
-        flat = np.frombuffer(data, "<f4", size, offset).astype(float)
-    else:
-        zigzag = np.frombuffer(data, np.uint8, size, offset).astype(np.int64)
-        if column["bits"] >= 8:
-            zigzag = (
-                zigzag | np.frombuffer(data, np.uint8, size, offset + size).astype(np.int64) << 8
-            )
-        fixed = np.cumsum((zigzag >> 1) ^ -(zigzag & 1))
-        flat = column["low"] + fixed * (
-            (column["high"] - column["low"]) / (2 ** column["bits"] - 1)
+def depends_on(values: list[np.ndarray], grid: np.ndarray) -> list[int]:
+    """Return the axes of a grid of places in `values` along which these change by more than
+    rounding."""
+    within = STILL * scale(values)
+    return [
+        axis
+        for axis in range(grid.ndim)
+        if not all(
+            same(values[row[0]], values[k], within)
+            for row in np.moveaxis(grid, axis, -1).reshape(-1, grid.shape[axis])
+            for k in row[1:]
         )
-        flat = np.exp(flat) if column["log"] else flat
-        flat = flat.reshape(-1, len(rows)).T.ravel() if column["by"] == "state" else flat
-    start = 0 if column["constant"] else sum(rows[:state])
-    return flat[start : start + rows[state]]
+    ]
+
+
+def scale(values: list[np.ndarray]) -> float:
+    """Return the largest |entry| of a column over its states, 0 for text."""
+    if values[0].dtype.kind in "US":
+        return 0.0
+    return max(float(np.abs(state).max()) for state in values)
+
+
+def same(one: np.ndarray, other: np.ndarray, within: float) -> bool:
+    """Return whether two states of a column are equal: text exactly, numbers to `within`."""
+    if one.shape != other.shape or one.dtype.kind in "US":
+        return np.array_equal(one, other)
+    return bool((np.abs(one - other) <= within).all())
+
+
+def unpack(layout: dict, packed: str, table: str, column: str, place: int) -> np.ndarray:
+    """Return one column at a place of the grid of its own sliders, as `lev.js` reads it: for
+    tests."""
+    data = gzip.decompress(base64.b64decode(packed))
+    at = layout[table]["columns"][column]
+    ragged = isinstance(at["starts"], list)
+    rows = slice(*(at["starts"][k] if ragged else k * at["starts"] for k in (place, place + 1)))
+    if "text" in at:
+        return np.array(at["text"][rows])
+    if "step" not in at:
+        return np.frombuffer(data, "<f8", rows.stop, at["offset"])[rows]
+    low, high = np.frombuffer(data, np.uint8, 2 * at["size"], at["offset"]).reshape(2, -1)
+    values = at["low"] + at["step"] * (low[rows] + 256.0 * high[rows])
+    return np.exp(values) if at["log"] else values
+
+
+def _pack_column(states: list[np.ndarray]) -> tuple[dict, bytes]:
+    rows = [len(state) for state in states]
+    place = {"starts": [0, *np.cumsum(rows).tolist()] if len(set(rows)) > 1 else rows[0]}
+    flat = np.concatenate(states)
+    if flat.dtype.kind in "US":
+        return place | {"text": flat.tolist()}, b""
+    if max(rows) == 1 or (flat == np.rint(flat)).all():
+        return place, flat.astype("<f8").tobytes()
+    log = bool(0 < WIDE * flat.min() < flat.max())
+    flat = np.log(flat) if log else flat
+    low, high = float(flat.min()), float(flat.max())
+    step = (high - low) / LEVELS or 1.0
+    fixed = np.rint((flat - low) / step).astype(np.uint16)
+    planes = np.stack([fixed & 255, fixed >> 8]).astype(np.uint8)
+    return place | {"size": len(flat), "low": low, "step": step, "log": log}, planes.tobytes()

@@ -30,9 +30,8 @@ class ExplorerWidget(anywidget.AnyWidget):
     def _ask(self, index: list[int]) -> dict:
         try:
             tables = self._explorer.at(index)
-        except (
-            Exception
-        ) as error:  # what fn raises is shown under the sliders, where its reader looks
+        except Exception as error:
+            # what fn raises is shown under the sliders, where its reader looks
             logging.getLogger(__name__).exception("the explorer's fn failed")
             return {"index": index, "error": str(error)}
         return {"index": index, "tables": as_rows(tables)}

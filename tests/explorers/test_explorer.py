@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import levlib as lv
-from levlib.explorers import assets, packing
+from levlib.explorers import assets
 from levlib.explorers.controls import number
-from tests.explorers.test_packing import check_within_resolution
+from tests.explorers.test_packing import check_state, within_half_a_level
 
 x = np.linspace(0.0, 1.0, 40)
 LINE = alt.Chart(alt.NamedData("curve")).mark_line().encode(x="x:Q", y="y:Q", color="which:N")
@@ -50,11 +50,6 @@ def explorer(fn=fn, **changes):
             lv.Panel(DOTS, title="dots"),
             lv.Panel(HEAT, title="heat", renderer="hybrid"),
         ],
-        "tables": [
-            lv.Table("curve", on=("lam",)),
-            lv.Table("dots", on=("m",)),
-            lv.Table("heat", on=("m",), bits=7),
-        ],
         "readout": {"risk": "risk of the fit"},
         "caption": "Curves <and> dots",
         "alt": "curves and dots with two sliders",
@@ -89,11 +84,6 @@ BAD = [
     ),
     (lambda: explorer(changed(extra=1.0)), "each must be in both"),
     (lambda: explorer(readout={}), "each must be in both"),
-    (lambda: explorer(tables=[lv.Table("nothing")]), "tables must name what fn returns"),
-    (
-        lambda: explorer(tables=[lv.Table("curve", on=("kappa",))]),
-        "tables must name what fn returns",
-    ),
     (lambda: explorer(panels=[]), "at least one panel"),
     (lambda: explorer(sliders=[]), "at least one slider"),
     (lambda: explorer(sliders=[SLIDERS[0], SLIDERS[0]]), "each with its own name"),
@@ -114,7 +104,6 @@ BAD = [
     (lambda: explorer().at((0,)), "one entry for each slider"),
     (lambda: explorer().at((0, 9)), "index of m must be in 0..4"),
     (lambda: explorer().still("pdf"), 'kind must be "png" or "svg"'),
-    (lambda: lv.Table("t", bits=16), "bits of table t must be 2 to 15, or 32"),
     (lambda: lv.Slider("2 m", [1, 2]), "name of an argument"),
     (lambda: lv.Slider("m", [1]), "at least two different finite numbers"),
     (lambda: lv.Slider("m", [1, 1]), "at least two different finite numbers"),
@@ -142,50 +131,95 @@ def test_a_failure_inside_the_grid_stops_the_sweep_and_names_the_sliders():
         one.sweep()
 
 
-def test_a_table_that_depends_on_more_than_it_says_stops_the_sweep():
-    one = explorer(tables=[lv.Table("curve", on=("m",))])
+def shaken(size: float):
+    """`fn` with noise of its own in a column of "dots", whose entries are about one."""
+    rng = np.random.default_rng(0)
+
+    def noisy(lam, m):
+        dots = fn(lam, m)["dots"]
+        return fn(lam, m) | {"dots": dots | {"y": dots["y"] + size * rng.normal(size=m)}}
+
+    return noisy
+
+
+def test_a_sweep_bears_what_rounding_makes_of_a_repeat():
+    explorer(shaken(1e-13)).sweep()
+    explorer(shaken(1e-7)).sweep()  # as in float32
+
+
+def test_a_column_of_nothing_but_rounding_counts_as_zero():
+    rng = np.random.default_rng(0)
+    for size in (0.0, 1e-17):
+        explorer(lambda lam, m, size=size: fn(lam, m) | {"risk": size * rng.normal()}).sweep()
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-6])
+def test_hidden_randomness_stops_the_sweep_whatever_the_scale_of_its_column(size):
+    rng = np.random.default_rng(0)
+    one = explorer(lambda lam, m: fn(lam, m) | {"risk": size * (1 + 0.01 * rng.normal())})
     with pytest.raises(
-        ValueError, match=r"table curve at .* is not what the sliders .'m'. alone determine"
+        ValueError, match=r"column value of table risk at .* let fn seed its own generator"
     ):
         one.sweep()
 
 
-def test_a_function_with_randomness_of_its_own_stops_the_sweep():
-    rng = np.random.default_rng(0)
-    one = explorer(lambda lam, m: fn(lam, m) | {"risk": rng.uniform()})
-    with pytest.raises(ValueError, match="let fn seed its own generator"):
-        one.sweep()
+def test_hidden_randomness_in_one_entry_of_one_table_stops_the_sweep():
+    with pytest.raises(ValueError, match=r"column y of table dots at .* is not twice the same"):
+        explorer(shaken(1e-3)).sweep()
 
 
-def test_a_sweep_holds_each_table_once_for_each_position_of_its_sliders():
-    states = explorer().sweep()
-    assert {name: len(table) for name, table in states.items()} == {
-        "curve": 5,
-        "dots": 5,
-        "heat": 5,
-        "risk": 25,
+def test_words_and_numbers_of_rows_must_be_the_same_twice():
+    calls = []
+
+    def forgetful(word, rows):
+        def called(lam, m):
+            calls.append(1)
+            last = len(calls) % 2
+            k = 4 + last * rows
+            dots = {"x": np.arange(k), "y": np.arange(k)}
+            which = [f"leverage{last * word}"] * 80
+            return fn(lam, m) | {"dots": dots, "curve": fn(lam, m)["curve"] | {"which": which}}
+
+        return called
+
+    for which, table in [((1, 0), "column which of table curve"), ((0, 1), "column x of table")]:
+        with pytest.raises(ValueError, match=table):
+            explorer(forgetful(*which)).sweep()
+
+
+def test_a_sweep_visits_the_whole_grid_and_eight_states_again():
+    calls = []
+    one = explorer(lambda lam, m: calls.append((lam, m)) or fn(lam, m))
+    calls.clear()
+    states = one.sweep()
+    grid = [(lam, m) for lam in SLIDERS[0].values for m in SLIDERS[1].values]
+    assert calls[:25] == grid and len(calls) == 25 + 8
+    assert states[7]["risk"]["value"] == [grid[7][0] / grid[7][1]]
+
+
+def page_of(one) -> dict:
+    script = r'<script type="application/json">(.*?)</script>'
+    return json.loads(re.search(script, one.html()).group(1))
+
+
+def test_a_page_says_which_slider_moves_which_table():
+    tables = page_of(explorer())["tables"]
+    assert {name: table["on"] for name, table in tables.items()} == {
+        "curve": [0],
+        "dots": [1],
+        "heat": [1],
+        "risk": [0, 1],
     }
+    assert tables["heat"]["columns"]["i"]["on"] == []
 
 
-def test_every_state_of_a_page_is_what_fn_returns_within_the_resolution():
+def test_every_state_of_a_page_is_what_fn_returns():
     one = explorer()
-    spec = json.loads(
-        re.search(r'<script type="application/json">(.*?)</script>', one.html()).group(1)
-    )
-    for i in range(5):
-        for j in range(5):
-            for name, table in one.at((i, j)).items():
-                place = spec["tables"][name]
-                state = np.ravel_multi_index(
-                    [(i, j)[k] for k in place["on"]], [5] * len(place["on"])
-                )
-                back = packing.unpack({name: place["layout"]}, spec["packed"], name, int(state))
-                for column, values in table.items():
-                    meta = place["layout"]["columns"][column]
-                    if meta["kind"] == "text":
-                        assert back[column].tolist() == values.tolist()
-                    else:
-                        check_within_resolution(meta, values, back[column])
+    spec = page_of(one)
+    for index in np.ndindex(5, 5):
+        for name, table in one.at(index).items():
+            for column, values in table.items():
+                check_state(spec["tables"], spec["packed"], name, column, index, (5, 5), values)
 
 
 def test_a_static_build_gives_a_page_and_a_kernel_gives_a_widget_and_a_picture(monkeypatch):
@@ -378,12 +412,8 @@ def test_random_states_of_the_page_are_what_fn_returns(tab):
         )
         for name, table in one.at(index).items():
             for column, values in table.items():
-                meta = spec["tables"][name]["layout"]["columns"][column]
-                back = [row[column] for row in shown[name]]
-                if meta["kind"] == "text":
-                    assert back == values.tolist()
-                else:
-                    check_within_resolution(meta, values, np.array(back))
+                back = np.array([row[column] for row in shown[name]])
+                assert within_half_a_level(spec["tables"][name]["columns"][column], values, back)
 
 
 @pytest.mark.browser
