@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "book" / "tools"
+SECONDS = 60  # the most that a small process may take, on a busy machine too
 
 
 def load(name):
@@ -237,22 +238,49 @@ def test_the_pages_of_the_toc_exist():
 # ---- the server and the search for a Python
 
 
-def test_serve_takes_the_next_free_port_and_ends_cleanly(tmp_path):
+@pytest.fixture
+def serve(tmp_path):
+    """A server of a small book on a port that is taken, started with the SIGINT of the parent."""
     (tmp_path / "index.html").write_text("the book")
-    with socket.socket() as taken:
+    started = []
+
+    def go(sigint=signal.default_int_handler):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [sys.executable, str(TOOLS / "serve.py"), str(tmp_path), str(port)]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as server:
-            assert f"port {port} is taken" in server.stdout.readline()
-            address = re.search(r"http://127\.0\.0\.1:\d+/", server.stdout.readline()).group()
-            with urllib.request.urlopen(address, timeout=10) as answer:
-                assert answer.read() == b"the book"
-            server.send_signal(signal.SIGINT)
-            out, err = server.communicate(timeout=10)
+        before = signal.signal(signal.SIGINT, sigint)  # what is ignored here is ignored there
+        try:
+            server = subprocess.Popen(
+                [sys.executable, TOOLS / "serve.py", tmp_path, str(port)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
+        started.append(server)
+        assert f"port {port} is taken" in server.stdout.readline()
+        return server, re.search(r"http://127\.0\.0\.1:\d+/", server.stdout.readline()).group()
+
+    with socket.socket() as taken:
+        yield go
+        for server in started:
+            server.kill()
+            server.communicate(timeout=SECONDS)
+
+
+def test_serve_takes_the_next_free_port_and_serves_the_book(serve):
+    address = serve()[1]
+    with urllib.request.urlopen(address, timeout=SECONDS) as answer:
+        assert answer.read() == b"the book"
+
+
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sigint", [signal.default_int_handler, signal.SIG_IGN])
+def test_serve_ends_cleanly_however_it_was_started(serve, sigint, name):
+    server = serve(sigint)[0]
+    server.send_signal(name)
+    out, err = server.communicate(timeout=SECONDS)
     assert server.returncode == 0 and "Stopped" in out and err == ""
 
 
@@ -262,7 +290,10 @@ def test_serve_takes_the_next_free_port_and_ends_cleanly(tmp_path):
 def test_serve_refuses_what_is_no_port(tmp_path, port, word):
     (tmp_path / "index.html").write_text("")
     ran = subprocess.run(
-        [sys.executable, TOOLS / "serve.py", tmp_path, port], capture_output=True, text=True
+        [sys.executable, TOOLS / "serve.py", tmp_path, port],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
     )
     assert ran.returncode == 1 and word in ran.stderr and "Traceback" not in ran.stderr
 
@@ -274,6 +305,7 @@ def find_python(**environment):
         text=True,
         env=os.environ | environment,
         cwd="/",
+        timeout=SECONDS,
     )
 
 
