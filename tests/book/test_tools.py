@@ -322,6 +322,30 @@ def test_find_python_takes_a_good_one_and_explains_an_old_one(tmp_path):
     )
 
 
+# ---- the time limit of a test
+
+
+@pytest.mark.parametrize(
+    "hang",
+    [
+        "while True: pass",
+        "import ctypes; ctypes.CDLL(None).sleep(60)",  # inside C code
+        "import subprocess; subprocess.run(['sleep', '60'])",
+    ],
+)
+def test_a_test_that_hangs_fails_and_the_run_ends(tmp_path, hang):
+    (tmp_path / "test_hang.py").write_text(f"def test_hang():\n    {hang}\n")
+    limit = ["-o", "timeout=1", "-p", "no:cacheprovider", "--rootdir", tmp_path]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", *limit, tmp_path],
+        stdout=(said := tmp_path / "said").open("w"),  # a pipe would wait for what a test started
+        stderr=subprocess.STDOUT,
+        timeout=SECONDS,
+        cwd=tmp_path,
+    )
+    assert ran.returncode == 1 and "Timeout" in said.read_text()
+
+
 # ---- the lock
 
 
