@@ -22,8 +22,7 @@ $(INSTALLED): requirements.txt requirements.lock pyproject.toml
 
 book: $(INSTALLED)  ## build the book and serve it (SERVE=0 builds only, PORT=8000)
 	$(say) "book: run the notebooks that changed, then build the pages"
-	@$(BIN)/python book/tools/stage.py
-	@if [ "$(SERVE)" != 0 ]; then exec $(BIN)/python book/tools/serve.py _build/stage/_build/html $(PORT); fi
+	@exec $(BIN)/python book/tools/stage.py $(if $(filter-out 0,$(SERVE)),--serve $(PORT))
 
 lab: $(INSTALLED)  ## open the chapters in JupyterLab (LAB=--no-browser and other options)
 	$(say) "lab: JupyterLab on chapters/ (Ctrl-C twice ends it)"

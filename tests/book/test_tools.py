@@ -1,7 +1,6 @@
 """The build tools: the notebook normaliser, the staged build, the server, the search for a Python,
 the lock."""
 
-import importlib.util
 import json
 import os
 import re
@@ -19,17 +18,13 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "book" / "tools"
+sys.path.insert(0, str(TOOLS))
+
+import normalise  # noqa: E402
+import runner  # noqa: E402
+import stage  # noqa: E402
+
 SECONDS = 60  # the most that a small process may take, on a busy machine too
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-normalise, stage = load("normalise"), load("stage")
 
 
 def notebook(*sources, ids=None, **metadata) -> str:
@@ -101,6 +96,13 @@ def test_check_lists_offenders_and_writes_nothing(tmp_path, capsys):
 
 # ---- the staged build
 
+INTRO = nbformat.writes(nbformat.v4.new_notebook())
+CHAPTER = nbformat.writes(
+    nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("(label)=\n# A chapter\nof some lines")]
+    )
+)
+
 
 @pytest.fixture
 def book(tmp_path, monkeypatch):
@@ -109,21 +111,21 @@ def book(tmp_path, monkeypatch):
     for name, text in {
         "_toc.yml": "root: book/intro\nchapters: [{file: chapters/a}, {file: book/map}]\n",
         "_config.yml": "title: t\nexecute: {execute_notebooks: force}\n",
-        "book/intro.ipynb": "intro",
+        "book/intro.ipynb": INTRO,
         "book/map.md": "# map",
         "book/tools/tool.py": "",
-        "chapters/a.ipynb": "a",
+        "chapters/a.ipynb": CHAPTER,
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     monkeypatch.setattr(stage, "platform_key", lambda: "platform")
     ran = []
 
-    def run(source, target, passed=True):
+    def run(source, target, error=""):
         ran.append(source.name)
-        if passed:
-            stage.write(target, b"executed " + source.read_bytes())
-        return passed, "what pytest said"
+        if not error:
+            runner.write(target, b"executed " + source.read_bytes())
+        return error, "what pytest said"
 
     def go(run=run):
         ran.clear()
@@ -139,16 +141,16 @@ def book(tmp_path, monkeypatch):
 
 def test_a_notebook_runs_once_and_its_executed_copy_stays(book):
     assert book() == (["intro.ipynb", "a.ipynb"], [])
-    assert (book.stage / "chapters/a.ipynb").read_text() == "executed a"
+    assert (book.stage / "chapters/a.ipynb").read_text() == "executed " + CHAPTER
     assert (book.stage / "book/map.md").exists() and not (book.stage / "book/tools").exists()
     assert "'off'" in (book.stage / "_config.yml").read_text()
     assert book() == ([], [])
-    assert (book.stage / "chapters/a.ipynb").read_text() == "executed a"
+    assert (book.stage / "chapters/a.ipynb").read_text() == "executed " + CHAPTER
 
 
 def test_what_changed_runs_again(book, monkeypatch):
     book()
-    (book.root / "chapters/a.ipynb").write_text("a, edited")
+    (book.root / "chapters/a.ipynb").write_text(CHAPTER + " ")
     assert book() == (["a.ipynb"], [])
     (book.stage / "chapters/a.ipynb").write_text("not what ran")
     assert book() == (["a.ipynb"], [])
@@ -181,12 +183,71 @@ def test_a_removed_notebook_leaves_nothing(book):
 
 
 def test_a_failure_is_shown_not_recorded_and_does_not_stop_the_others(book, capsys):
-    assert book(lambda source, target: book.run(source, target, passed=source.stem != "intro"))[
-        1
-    ] == [Path("book/intro.ipynb")]
+    def run(source, target):
+        return book.run(source, target, "Error: 1" if source.stem == "intro" else "")
+
+    assert book(run) == (["intro.ipynb", "a.ipynb"], [Path("book/intro.ipynb")])
     said = capsys.readouterr().out
     assert "book/intro.ipynb  FAILED" in said and "what pytest said" in said
+    assert (book.stage / "chapters/a.ipynb").read_text() == "executed " + CHAPTER
     assert book() == (["intro.ipynb"], [])
+    assert (book.stage / "book/intro.ipynb").read_text() == "executed " + INTRO
+
+
+def test_a_failed_notebook_becomes_a_page_that_says_so_and_never_shows_an_older_result(book):
+    book()
+    (book.root / "chapters/a.ipynb").write_text(CHAPTER + " ")
+    assert book(lambda *paths: book.run(*paths, "ValueError: no root")) == (
+        ["a.ipynb"],
+        [Path("chapters/a.ipynb")],
+    )
+    page = nbformat.read(book.stage / "chapters/a.ipynb", as_version=4)
+    nbformat.validate(page)
+    (cell,) = page.cells
+    assert cell.source.startswith("(label)=\n# A chapter\n\n")
+    assert "did not run" in cell.source and "\nValueError: no root\n" in cell.source
+    (book.root / "chapters/a.ipynb").write_text(CHAPTER)
+    assert book() == (["a.ipynb"], []), "the page of the failure is not the result of a run"
+
+
+@pytest.fixture
+def outcome(book, monkeypatch):
+    """What stage.main returns, builds and serves for notebooks that fail with these errors."""
+    place = book.stage
+
+    def go(*arguments, error="", pages=True):
+        did = []
+        monkeypatch.setattr(stage, "ROOT", book.root)
+        monkeypatch.setattr(stage, "STAGE", place)
+        monkeypatch.setattr(stage, "build", lambda *_: did.append("built") or pages)
+        monkeypatch.setattr(stage.serve, "main", lambda *_: did.append("served"))
+        run_all = stage.run_notebooks
+
+        def run(source, target):
+            return book.run(source, target, error if source.stem == "a" else "")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(stage, "run_notebooks", lambda *given: run_all(*given, run))
+            return stage.main(list(arguments)), did
+
+    return go
+
+
+def test_a_failed_notebook_costs_its_own_page_and_the_status_and_is_named_last(outcome, capsys):
+    assert outcome(error="Error: 1") == (stage.PAGES_MISSING, ["built"])
+    assert "1 notebook(s) FAILED: chapters/a.ipynb" in capsys.readouterr().out.splitlines()[-2]
+    assert outcome("--serve", "8000", error="Error: 1") == (3, ["built", "served"])
+    assert outcome("--serve", "8000") == (0, ["built", "served"])
+
+
+def test_a_strict_build_makes_no_pages_where_a_notebook_failed(outcome, capsys):
+    assert outcome("--strict", error="Error: 1") == (stage.NO_BOOK, [])
+    assert "chapters/a.ipynb" in capsys.readouterr().out.splitlines()[-1]
+    assert outcome("--strict") == (0, ["built"])
+
+
+def test_what_was_not_built_is_not_served(outcome):
+    assert outcome("--serve", "8000", pages=False) == (stage.NO_BOOK, ["built"])
 
 
 def test_an_interrupted_run_keeps_what_finished(book):
@@ -209,11 +270,23 @@ def test_a_broken_manifest_is_a_fresh_start(book):
 def test_execute_reports_the_failing_cell_and_leaves_the_target_alone(tmp_path):
     source, target = tmp_path / "n.ipynb", tmp_path / "out" / "n.ipynb"
     source.write_text(notebook("import os\nos.environ['LEVLIB_STATIC']", "print('seen')\n1 / 0"))
-    passed, said = stage.execute(source, target)
-    assert not passed and "ZeroDivisionError" in said and not target.exists()
+    error, said = runner.execute(source, target)
+    assert error == "ZeroDivisionError: division by zero"
+    assert "print('seen')" in said and "ZeroDivisionError" in said and not target.exists()
     source.write_text(notebook("import os\nos.environ['LEVLIB_STATIC']"))
-    passed, said = stage.execute(source, target)
-    assert passed and "'1'" in target.read_text()
+    error, said = runner.execute(source, target)
+    assert error == "" and "'1'" in target.read_text()
+
+
+def test_execute_says_in_words_that_a_notebook_was_ended(tmp_path, monkeypatch):
+    source, target = tmp_path / "n.ipynb", tmp_path / "out" / "n.ipynb"
+    source.write_text(notebook("import os\nos.kill(os.getpid(), 9)"))
+    error, said = runner.execute(source, target)
+    assert "did not come to its end" in error and "died" in said and not target.exists()
+    source.write_text(notebook("import time\ntime.sleep(60)"))
+    monkeypatch.setattr(runner, "CELL_SECONDS", 1)
+    error, said = runner.execute(source, target)
+    assert "a cell took more than 1 s" in error and "timed out" in said and not target.exists()
 
 
 def test_execute_lays_the_results_that_a_notebook_names_beside_it(tmp_path):
@@ -226,8 +299,8 @@ def test_execute_lays_the_results_that_a_notebook_names_beside_it(tmp_path):
     source.write_text(
         notebook(read + "(place / 'counts.json').read_text(), len(list(place.iterdir()))")
     )
-    passed, said = stage.execute(source, target := tmp_path / "out.ipynb")
-    assert passed and "('counted', 1)" in target.read_text(), said
+    error, said = runner.execute(source, target := tmp_path / "out.ipynb")
+    assert error == "" and "('counted', 1)" in target.read_text(), said
 
 
 def test_the_pages_of_the_toc_exist():
