@@ -17,8 +17,8 @@ help:  ## list the targets
 install: $(INSTALLED)  ## make .venv and install what requirements.lock pins
 $(INSTALLED): requirements.txt requirements.lock pyproject.toml
 	$(say) "install: the packages of requirements.lock into .venv (minutes, the first time)"
-	@sh book/tools/make_venv.sh && $(BIN)/pip install -q -r requirements.txt -c requirements.lock
-	@$(BIN)/pip install -q --no-deps --no-build-isolation -e . && touch $@
+	@sh book/tools/make_venv.sh
+	@$(BIN)/pip install -q -r requirements.txt -c requirements.lock && touch $@
 
 book: $(INSTALLED)  ## build the book and serve it (SERVE=0 builds only, PORT=8000)
 	$(say) "book: run the notebooks that changed, then build the pages"

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "book" / "tools"
@@ -373,7 +374,7 @@ def test_serve_refuses_what_is_no_port(tmp_path, port, word):
 
 def find_python(**environment):
     return subprocess.run(
-        ["sh", TOOLS / "find_python.sh"],
+        ["/bin/sh", TOOLS / "find_python.sh"],
         capture_output=True,
         text=True,
         env=os.environ | environment,
@@ -382,17 +383,53 @@ def find_python(**environment):
     )
 
 
-def test_find_python_takes_a_good_one_and_explains_an_old_one(tmp_path):
-    old = tmp_path / "old"
-    old.write_text("#!/bin/sh\n[ $1 = --version ] && echo Python 3.10.4 || exit 1\n")
-    old.chmod(0o755)
-    assert find_python(PYTHON=sys.executable).stdout.strip() == sys.executable
-    refused = find_python(PYTHON=str(old))
-    assert (
-        refused.returncode == 1
-        and "3.11, 3.12 or 3.13" in refused.stderr
-        and "3.10.4" in refused.stderr
+def fake(path, version: tuple[int, int]) -> str:
+    """Write a Python that says that it is of another version; return its path."""
+    says = "Python {}.{}.4".format(*version)
+    path.write_text(
+        f"#!/bin/sh\n[ $1 = --version ] && echo {says} && exit\n"
+        f'exec {sys.executable} -c "import sys; sys.version_info = {version}; $2"\n'
     )
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize("minor", [11, 12, 13, 14])
+def test_find_python_takes_a_supported_one_without_a_word(tmp_path, minor):
+    python = fake(tmp_path / "python", (3, minor))
+    found = find_python(PYTHON=python)
+    assert (found.returncode, found.stdout.strip(), found.stderr) == (0, python, "")
+
+
+def test_find_python_warns_of_a_newer_one_and_explains_an_old_one(tmp_path):
+    newer, old = fake(tmp_path / "newer", (3, 15)), fake(tmp_path / "old", (3, 10))
+    found, refused = find_python(PYTHON=newer), find_python(PYTHON=old)
+    assert found.returncode == 0 and found.stdout.strip() == newer
+    assert "warning" in found.stderr and "3.15.4" in found.stderr
+    assert refused.returncode == 1 and refused.stdout == ""
+    assert "3.11 to 3.14" in refused.stderr and "3.10.4" in refused.stderr
+
+
+def test_find_python_prefers_a_supported_one_to_a_newer_one(tmp_path):
+    fake(tmp_path / "python3", (3, 15))
+    older = fake(tmp_path / "python3.12", (3, 12))
+    found = find_python(PATH=str(tmp_path), PYTHON="")
+    assert found.stdout.strip() == older and found.stderr == ""
+
+
+def test_all_places_name_the_same_versions_of_python():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    minors = [int(text.split("3.")[1]) for text in project["classifiers"] if ":: 3." in text]
+    oldest, newest = min(minors), max(minors)
+    assert minors == list(range(oldest, newest + 1))
+    assert project["requires-python"] == f">=3.{oldest}"
+    said = f"Python 3.{oldest} to 3.{newest}"
+    for place in ("README.md", "requirements.lock", "book/tools/find_python.sh"):
+        assert said in (ROOT / place).read_text(), place
+    script = (TOOLS / "find_python.sh").read_text()
+    assert f"\nfind {oldest} {newest} " in script and f"find {newest + 1} " in script
+    for minor in minors:
+        assert f"python3.{minor}" in script
 
 
 # ---- the time limit of a test
@@ -422,9 +459,11 @@ def test_a_test_that_hangs_fails_and_the_run_ends(tmp_path, hang):
 # ---- the lock
 
 
-def requirements():
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+def requirements() -> list[Requirement]:
+    """Return every range of pyproject.toml, those of all extras too."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    return list(map(Requirement, [*project["dependencies"], *(n for need in extras for n in need)]))
 
 
 def test_the_lock_pins_each_requirement_exactly_and_says_no_place():
@@ -434,20 +473,21 @@ def test_the_lock_pins_each_requirement_exactly_and_says_no_place():
         if not line.startswith("#")
     ]
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!]+", line) for line in lines)
-    pins = {
-        re.sub("[-_.]+", "-", name).lower(): version
-        for name, version in (line.split("==") for line in lines)
-    }
+    pins = dict(line.split("==") for line in lines)
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
     for need in requirements():
-        assert need.specifier.contains(pins[re.sub("[-_.]+", "-", need.name).lower()]), need
+        if need.name != "levlib":
+            assert need.specifier.contains(pins[canonicalize_name(need.name)]), need
 
 
-def test_the_package_asks_for_the_ranges_of_requirements_txt():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [
-        *project["dependencies"],
-        *(need for group in project["optional-dependencies"].values() for need in group),
+def test_each_range_stands_once_and_requirements_txt_asks_for_all_extras_of_this_folder():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
     ]
-    ranges = {need.name: need.specifier for need in requirements()}
-    for need in map(Requirement, asked):
-        assert ranges[need.name] == need.specifier, need
+    ranges = [need for need in requirements() if need.name != "levlib"]
+    names = [canonicalize_name(need.name) for need in ranges]
+    assert len(names) == len(set(names)) and all(need.specifier for need in ranges)
+    (everything,) = map(Requirement, extras["all"])
+    assert everything.name == "levlib" and everything.extras == extras.keys() - {"all"}
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["-e .[all]"]
