@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "book" / "tools"
 sys.path.insert(0, str(TOOLS))
 
+import matrix  # noqa: E402
 import normalise  # noqa: E402
 import runner  # noqa: E402
 import stage  # noqa: E402
@@ -430,6 +431,46 @@ def test_all_places_name_the_same_versions_of_python():
     assert f"\nfind {oldest} {newest} " in script and f"find {newest + 1} " in script
     for minor in minors:
         assert f"python3.{minor}" in script
+
+
+# ---- the matrix of processors, threads and versions
+
+
+def test_the_oldest_versions_are_the_lower_bounds_and_the_torch_of_the_lock():
+    project = {
+        "dependencies": ["torch>=2.4", "numpy>=1.26"],
+        "optional-dependencies": {
+            "a": ["levlib[b]", "dask[array]>=3"],
+            "b": ["book>=1.0.post1,<2"],
+        },
+    }
+    lines = matrix.oldest(project, "tqdm==1\ntorch==2.13.0\n").splitlines()
+    assert sorted(lines) == ["book==1.0.post1", "dask==3", "numpy==1.26", "torch==2.13.0"]
+
+
+def test_the_matrix_goes_on_after_a_failure_and_ends_with_a_table(monkeypatch, capsys):
+    called = []
+
+    def call(*command, **environment):
+        called.append(environment)
+        return "BAD" not in environment
+
+    monkeypatch.setattr(matrix, "call", call)
+    runs = [
+        matrix.Run("first", {"BAD": "1"}),
+        matrix.Run("second", {}, lambda: None),
+        matrix.Run("third", {"GOOD": "1"}),
+    ]
+    assert matrix.run_all(runs, []) == 2
+    assert called == [{"BAD": "1"}, {"GOOD": "1"}]
+    table = [line.split() for line in capsys.readouterr().out.splitlines()[-3:]]
+    said = [(row[0], row[3]) for row in table]
+    assert said == [("first", "FAILED"), ("second", "FAILED:"), ("third", "passed")]
+    assert matrix.run_all(runs[2:], []) == 0
+
+
+def test_what_the_short_matrix_runs_exists():
+    assert all((ROOT / name).is_file() for name in matrix.SHORT)
 
 
 # ---- the time limit of a test
