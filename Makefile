@@ -9,27 +9,26 @@ SERVE ?= 1
 export GOMP_SPINCOUNT ?= 3000
 say = @printf '== %s  %s\n' "$$(date +%H:%M:%S)"
 
-.PHONY: help install book lab bench peers clean test lint unit strict pages
+.PHONY: help install book lab bench peers clean test lint unit strict pages matrix matrix-short
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 24
 
 install: $(INSTALLED)  ## make .venv and install what requirements.lock pins
 $(INSTALLED): requirements.txt requirements.lock pyproject.toml
 	$(say) "install: the packages of requirements.lock into .venv (minutes, the first time)"
-	@sh book/tools/make_venv.sh && $(BIN)/pip install -q -r requirements.txt -c requirements.lock
-	@$(BIN)/pip install -q --no-deps --no-build-isolation -e . && touch $@
+	@sh book/tools/make_venv.sh
+	@$(BIN)/pip install -q -r requirements.txt -c requirements.lock && touch $@
 
 book: $(INSTALLED)  ## build the book and serve it (SERVE=0 builds only, PORT=8000)
 	$(say) "book: run the notebooks that changed, then build the pages"
-	@$(BIN)/python book/tools/stage.py
-	@if [ "$(SERVE)" != 0 ]; then exec $(BIN)/python book/tools/serve.py _build/stage/_build/html $(PORT); fi
+	@exec $(BIN)/python book/tools/stage.py $(if $(filter-out 0,$(SERVE)),--serve $(PORT))
 
 lab: $(INSTALLED)  ## open the chapters in JupyterLab (LAB=--no-browser and other options)
 	$(say) "lab: JupyterLab on chapters/ (Ctrl-C twice ends it)"
 	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/chapters $(LAB)
 
-test: lint unit strict pages  ## run everything that CI runs
+test: lint unit matrix-short strict pages  ## run everything that CI runs
 	$(say) "test: all passed"
 
 lint: $(INSTALLED)  ## ruff and the notebook normaliser, without changing a file
@@ -39,6 +38,14 @@ lint: $(INSTALLED)  ## ruff and the notebook normaliser, without changing a file
 unit: $(INSTALLED)  ## tests and doctests of levlib, with branch coverage
 	$(say) "unit: tests and doctests, with branch coverage of levlib"
 	@$(BIN)/python -m pytest -m "not book and not browser" --cov --cov-report=term
+
+matrix-short: $(INSTALLED)  ## some numerical tests on the code paths of two older processors
+	$(say) "matrix-short: numerical identities on the code paths of two older processors"
+	@$(BIN)/python book/tools/matrix.py --short
+
+matrix: $(INSTALLED)  ## the unit suite on older processors, 1 and 2 threads, oldest and newest versions
+	$(say) "matrix: the unit suite in each of the ways of book/tools/matrix.py"
+	@$(BIN)/python book/tools/matrix.py
 
 strict: $(INSTALLED)  ## run stale notebooks with nbmake, then a cold build in which a warning is an error
 	$(say) "strict: notebooks by nbmake, then a cold strict build"
@@ -58,4 +65,4 @@ peers: .venv-peers/bin/python  ## make .venv-peers, the environment of the bench
 	@python=$$(sh book/tools/find_python.sh) && $$python -m venv .venv-peers && .venv-peers/bin/pip install -q -r experiments/speed/peers.txt
 
 clean:  ## remove what was built (not .venv)
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf _build .venv-oldest .venv-newest .pytest_cache .ruff_cache .hypothesis .coverage

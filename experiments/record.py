@@ -54,7 +54,8 @@ def commit() -> str:
         "--dirty",
         "--abbrev=12",
     ]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return ran.stdout.strip() or "unknown"
 
 
 def kept_rows(path: Path) -> list[dict]:

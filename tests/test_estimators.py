@@ -64,6 +64,7 @@ for estimator in estimators:
         capture_output=True,
         text=True,
         env=os.environ | {"SCIPY_ARRAY_API": "1"},
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     for count, rest in map(json.loads, done.stdout.splitlines()):
@@ -221,7 +222,8 @@ def test_without_scikit_learn_the_rest_works_and_the_message_names_the_extra():
     code = (
         "import sys; sys.modules['sklearn'] = None; import levlib as lv; lv.NTK(); lv.KernelRidge"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "ImportError: the estimators need scikit-learn" in done.stderr
     assert "pip install 'levlib[estimators]'" in done.stderr
 

@@ -1,9 +1,12 @@
-"""Build the book from executed copies of its notebooks: python book/tools/stage.py [--strict].
+"""Build the book from executed copies of its notebooks: python book/tools/stage.py [--strict]
+[--serve PORT].
 
 `_build/stage` holds a copy of the sources, in which each notebook is its executed copy. A notebook
 runs (by nbmake) only when its key changed: the hash of its source, of the results that it names, of
 levlib, of the installed packages and of this file. What succeeded is written down after each
 notebook, so an interrupted run goes on where it stopped. The pages are always built cold.
+A notebook that fails costs its own page, which says so; with --strict it costs the book. The status
+is 0 for a whole book, 3 for one with such pages, and 1 where no book was built.
 """
 
 import argparse
@@ -14,26 +17,20 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
+import serve
 import yaml
+from runner import ENVIRONMENT, execute, failed_page, results_named, write
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = ROOT / "_build" / "stage"
 HTML = STAGE / "_build" / "html"
-TIMEOUT = 300
-# threads spin for some microseconds, then sleep: small matrix products are fast on a quiet machine
-# and on a busy one
-ENVIRONMENT = {
-    "LEVLIB_STATIC": "1",
-    "GOMP_SPINCOUNT": "3000",
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    "TQDM_DISABLE": "1",
-}
+SECONDS = 1800  # for the pages
+BUILT, NO_BOOK, PAGES_MISSING = 0, 1, 3
 
 
 def digest(*parts: bytes | str) -> str:
@@ -58,13 +55,14 @@ def digest_files(root: Path, paths: list[Path]) -> str:
 
 @cache
 def platform_key() -> str:
-    """Return the hash of what every notebook depends on: levlib, this file, Python and the
-    installed packages."""
+    """Return the hash of what every notebook depends on: levlib, this file and the
+    next, Python and the installed packages."""
     packages = sorted(f"{package.name}=={package.version}" for package in distributions())
     code = [
         path for pattern in ("*.py", "*.js", "*.css") for path in (ROOT / "levlib").rglob(pattern)
     ]
-    return digest(sys.version, *packages, digest_files(ROOT, code), Path(__file__).read_bytes())
+    tools = [Path(__file__), Path(__file__).with_name("runner.py")]
+    return digest(sys.version, *packages, digest_files(ROOT, code + tools))
 
 
 def toc_pages(toc: dict) -> list[str]:
@@ -82,16 +80,6 @@ def load_toc(root: Path = ROOT) -> list[str]:
 def notebooks(root: Path = ROOT) -> list[Path]:
     """Return the notebooks among the book's pages, relative to the root."""
     return [path for page in load_toc(root) if (root / (path := Path(page + ".ipynb"))).is_file()]
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file in one step, and only if its content changes."""
-    if path.is_file() and path.read_bytes() == data:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_bytes(data)
-    os.replace(beside, path)
 
 
 class Manifest:
@@ -137,85 +125,57 @@ def mirror(root: Path, stage: Path) -> None:
                 path.unlink()
 
 
-def results_named(source: Path) -> list[Path]:
-    """Return the files of experiments/results that a notebook names:
-    ../experiments/results/<name>.json."""
-    text = source.read_text(encoding="utf-8")
-    return [
-        path
-        for path in sorted(source.parents[1].glob("experiments/results/*.json"))
-        if path.name in text
-    ]
+def notebook_key(root: Path, path: Path) -> str:
+    """Return the hash of what the executed copy of one notebook depends on."""
+    results = digest_files(root, results_named(root / path))
+    return digest(platform_key(), (root / path).read_bytes(), results)
 
 
-def execute(source: Path, target: Path) -> tuple[bool, str]:
-    """Run one notebook by nbmake and put the executed copy in place; return whether it passed, and
-    what pytest said."""
-    # nbmake collects nothing under a folder named _build, so the copy runs in a temporary place
-    with tempfile.TemporaryDirectory(prefix="levlib-") as place:
-        copy = Path(place) / source.parent.name / source.name
-        copy.parent.mkdir()
-        shutil.copyfile(source, copy)
-        for result in results_named(source):
-            write(Path(place) / result.relative_to(source.parents[1]), result.read_bytes())
-        options = [
-            "--nbmake",
-            "--overwrite",
-            f"--nbmake-timeout={TIMEOUT}",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-        ]
-        ran = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, f"--rootdir={place}", str(copy)],
-            cwd=place,
-            env=os.environ | ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        if ran.returncode == 0:
-            write(target, copy.read_bytes())
-        return ran.returncode == 0, ran.stdout
+def is_current(record: dict, key: str, target: Path) -> bool:
+    """Return whether the copy is the one that was recorded under this key."""
+    return (
+        record.get("key") == key
+        and target.is_file()
+        and record.get("copy") == digest(target.read_bytes())
+    )
+
+
+def run_notebook(source: Path, target: Path, key: str, run) -> dict | None:
+    """Run one notebook and say how it went; return its record, None where it failed.
+
+    A page that says so takes the place of a copy that failed: an older one would show results that
+    are not those of this source.
+    """
+    start = time.perf_counter()
+    error, said = run(source, target)
+    seconds = time.perf_counter() - start
+    name = f"{source.parent.name}/{source.name}"
+    print(f"   {name}  {'FAILED' if error else 'passed'} in {seconds:.1f} s", flush=True)
+    if error:
+        print(said, flush=True)
+        write(target, failed_page(source, error))
+        return None
+    return {"key": key, "seconds": round(seconds, 1), "copy": digest(target.read_bytes())}
 
 
 def run_notebooks(root: Path, stage: Path, manifest: Manifest, run=execute) -> list[Path]:
     """Run the notebooks whose key changed or whose copy is not what was recorded; return those that
     failed."""
-    failed, done = [], manifest.data["notebooks"]
-    todo = notebooks(root)
+    failed, todo, before = [], notebooks(root), manifest.data["notebooks"]
     manifest.data["notebooks"] = done = {
-        name: done[name] for name in map(str, todo) if name in done
+        name: before[name] for name in map(str, todo) if name in before
     }
     for path in todo:
-        key = digest(
-            platform_key(),
-            (root / path).read_bytes(),
-            digest_files(root, results_named(root / path)),
-        )
-        target, record = stage / path, done.get(str(path), {})
-        if (
-            record.get("key") == key
-            and target.is_file()
-            and record.get("copy") == digest(target.read_bytes())
-        ):
+        key, target = notebook_key(root, path), stage / path
+        record = done.pop(str(path), {})
+        if is_current(record, key, target):
             print(f"   {path}  unchanged ({record['seconds']:.1f} s when it ran)", flush=True)
-            continue
-        done.pop(str(path), None)
-        start = time.perf_counter()
-        passed, said = run(root / path, target)
-        seconds = time.perf_counter() - start
-        print(f"   {path}  {'passed' if passed else 'FAILED'} in {seconds:.1f} s", flush=True)
-        if passed:
-            done[str(path)] = {
-                "key": key,
-                "seconds": round(seconds, 1),
-                "copy": digest(target.read_bytes()),
-            }
+        else:
+            record = run_notebook(root / path, target, key, run)
+        if record:
+            done[str(path)] = record
             manifest.save()
         else:
-            print(said, flush=True)
             failed.append(path)
     return failed
 
@@ -247,7 +207,11 @@ def build(stage: Path, manifest: Manifest, strict: bool) -> bool:
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", ".", "-q", "-n", "--keep-going", *["-W"] * strict]
     built = subprocess.run(
-        command, cwd=stage, env=os.environ | ENVIRONMENT, stdin=subprocess.DEVNULL
+        command,
+        cwd=stage,
+        env=os.environ | ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        timeout=SECONDS,
     )
     missing = [page for page in pages if not page.is_file()]
     for page in missing:
@@ -264,20 +228,32 @@ def build(stage: Path, manifest: Manifest, strict: bool) -> bool:
     return True
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--strict", action="store_true", help="a warning of the build is an error")
-    options = parser.parse_args(arguments)
+def stage_book(strict: bool) -> int:
+    """Run the notebooks and build the pages; say at the end which notebooks failed, and return the
+    status."""
     STAGE.mkdir(parents=True, exist_ok=True)
     with open(STAGE.parent / "stage.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once take turns
         manifest = Manifest(STAGE / "manifest.json")
         mirror(ROOT, STAGE)
         failed = run_notebooks(ROOT, STAGE, manifest)
-        if failed:
-            print(f"{len(failed)} notebook(s) failed: {', '.join(map(str, failed))}")
-            return 1
-        return int(not build(STAGE, manifest, options.strict))
+        built = not (failed and strict) and build(STAGE, manifest, strict)
+    if failed:
+        print(f"{len(failed)} notebook(s) FAILED: {', '.join(map(str, failed))}", flush=True)
+    if built and failed:
+        print("Their pages say so; the rest of the book is there.", flush=True)
+    return NO_BOOK if not built else PAGES_MISSING if failed else BUILT
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--strict", action="store_true", help="a warning or a failure costs all")
+    parser.add_argument("--serve", metavar="PORT", help="then serve what was built")
+    options = parser.parse_args(arguments)
+    status = stage_book(options.strict)
+    if options.serve and status != NO_BOOK:
+        serve.main(str(HTML), options.serve)
+    return status
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from experiments.speed.harness import medians
 
 HERE = Path(__file__).parent
 PEERS = HERE.parents[1] / ".venv-peers" / "bin" / "python"
+LIMIT = 3600  # seconds that one task may take in a process of its own
 TASKS: dict[str, Callable[..., list[dict]]] = {}
 
 
@@ -111,6 +112,7 @@ def ntk_gram() -> list[dict]:
             capture_output=True,
             text=True,
             check=True,
+            timeout=LIMIT,
         )
         peer = float(ran.stdout)
     said = "scikit-ntk" if peer else "scikit-ntk: skipped, no .venv-peers (make peers)"
@@ -371,7 +373,7 @@ def alone(name: str, timed: bool = False):
     """Return the peak memory in MB (and the seconds) of one task that runs once in a process of its
     own."""
     command = [sys.executable, "-m", "experiments.speed.library", "--alone", name]
-    ran = subprocess.run(command, capture_output=True, text=True)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     if ran.returncode:
         raise SystemExit(f"{name} failed:\n{ran.stderr}")
     said = json.loads(ran.stdout)

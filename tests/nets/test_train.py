@@ -144,7 +144,7 @@ def checkpointed(name, path):
 def test_a_killed_run_goes_on_to_the_same_bits(name, tmp_path):
     path, whole = tmp_path / "run.npz", tmp_path / "whole.npz"
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, name, str(path)], capture_output=True, check=False
+        [sys.executable, "-c", KILLED, name, str(path)], capture_output=True, timeout=120
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     with np.load(path, allow_pickle=False) as file:
@@ -212,6 +212,7 @@ def test_the_environment_silences_the_progress_bar():
             text=True,
             env=environment,
             check=True,
+            timeout=120,
         )
         assert ("20/20" in ran.stderr) != bool(silent)
 

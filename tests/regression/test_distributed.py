@@ -159,7 +159,8 @@ def test_without_dask_the_message_names_the_extra():
         "import sys; sys.modules['dask'] = None; "
         "import levlib as lv; lv.dask_normal_equations(len, [1], [1])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (
         done.returncode == 1
         and "ImportError: dask_normal_equations needs Dask: pip install 'levlib[dask]'"

@@ -247,7 +247,7 @@ def test_a_stream_that_is_killed_resumes_with_nothing_lost(tmp_path):
         while int(victim.stdout.readline()) < 300:
             pass
         victim.send_signal(signal.SIGKILL)
-        assert victim.wait() == -signal.SIGKILL
+        assert victim.wait(timeout=60) == -signal.SIGKILL
     assert 300 <= lv.NormalEquations.load(tmp_path / "killed.npz").n < 1000
     with start("killed.npz", 0) as resumed, start("whole.npz", 0) as unbroken:
         answers = [
