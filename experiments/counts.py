@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from scipy.stats import binom
 
 import levlib as lv
 from experiments.feature_cases import seeded
@@ -69,12 +68,10 @@ def median_interval(found: list[int | None], most: int) -> dict:
     """Return the median of the counts with its exact interval, between two order statistics; null
     counts are >= most.
 
-    Order statistics k and n + 1 - k enclose the median with probability 1 - 2 P(Binomial(n, 1/2) <
-    k), at least 95 %.
+    A null count takes part as `most`: order statistics do not ask how much larger it is.
     """
-    values = sorted(most if m is None else m for m in found)
-    k = int(binom.ppf((1 - CONFIDENCE) / 2, len(values), 0.5))
-    ends = {"median": float(np.median(values)), "low": values[k - 1], "high": values[-k]}
+    interval = lv.median_interval([most if m is None else m for m in found], CONFIDENCE)
+    ends = {"median": interval.estimate, "low": interval.low, "high": interval.high}
     last = most if None in found else math.inf
     return ends | {
         "at_least": [name for name, value in ends.items() if value >= last],

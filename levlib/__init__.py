@@ -12,7 +12,7 @@ from levlib.features import (
     sandwich_epsilon,
     sandwich_spectrum,
 )
-from levlib.intervals import Interval, slope, success_rate
+from levlib.intervals import Interval, median_interval, slope, success_rate
 from levlib.kernels import (
     NTK,
     ArcCosine,
@@ -32,8 +32,15 @@ from levlib.leverage.rows import (
     ridge_leverage_scores,
 )
 from levlib.nets.deep import DeepNet
-from levlib.nets.flow import Flow, frozen_flow, moving_flow, ntk_ridge, shrinking_kernel
-from levlib.nets.perturbation import Perturbation, error_rate, lemma_4_1
+from levlib.nets.flow import (
+    Flow,
+    Perturbation,
+    error_rate,
+    frozen_flow,
+    lemma_4_1,
+    ntk_ridge,
+)
+from levlib.nets.moving import moving_flow, shrinking_kernel
 from levlib.nets.run import Run
 from levlib.nets.train import train
 from levlib.nets.two_layer import TwoLayerNet
@@ -80,6 +87,7 @@ __all__ = [
     "leverage_arcs",
     "leverage_grid",
     "leverage_scores",
+    "median_interval",
     "modified_features",
     "moving_flow",
     "ntk_ridge",

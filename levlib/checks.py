@@ -1,8 +1,6 @@
-"""The door: every array, number and generator that enters levlib is checked here, before work
-starts."""
+"""Every array, number and generator that enters levlib is checked here, before work starts."""
 
 import math
-import os
 import warnings
 from itertools import combinations_with_replacement
 
@@ -27,35 +25,15 @@ def as_tensor(value, name: str, ndim: int | tuple[int, ...], like: Tensor | None
     >>> as_tensor([[1, 2]], "X", 2)
     tensor([[1., 2.]], dtype=torch.float64)
     """
-    if not isinstance(value, Tensor):
-        try:
-            value = torch.as_tensor(_for_torch(np.asarray(value)))
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"{name} must be a tensor or an array of numbers, got {type(value).__name__}"
-            ) from error
-    if value.dtype == torch.bool or not (value.is_floating_point() or value.is_complex()):
-        value = value.to(torch.float64)
-    allowed = (ndim,) if isinstance(ndim, int) else ndim
-    if value.ndim not in allowed:
-        expected = " or ".join(map(str, allowed))
-        hint = (
-            f"; write {name}[:, None] for points on a line"
-            if value.ndim == 1 and 2 in allowed
-            else ""
-        )
-        raise ValueError(
-            f"{name} must have {expected} dimensions, got shape {tuple(value.shape)}{hint}"
-        )
-    if value.numel() == 0:
-        raise ValueError(f"{name} is empty: got shape {tuple(value.shape)}")
-    if like is not None and value.device != like.device:
-        raise ValueError(
-            f"{name} is on {value.device} but the data is on {like.device}; move one of them with "
-            ".to(...)"
-        )
-    if like is not None and not value.is_complex():
-        value = value.to(like.real.dtype)
+    value = _as_floating(value, name)
+    _expect_dimensions(value, name, (ndim,) if isinstance(ndim, int) else ndim)
+    if like is not None:
+        if value.device != like.device:
+            raise ValueError(
+                f"{name} is on {value.device} but the data is on {like.device}; move one of them "
+                "with .to(...)"
+            )
+        value = value if value.is_complex() else value.to(like.real.dtype)
     if not math.isfinite(_largest(value)):
         raise ValueError(
             f"{name} holds NaN or infinity in {value.dtype}; remove or impute those entries first"
@@ -63,9 +41,46 @@ def as_tensor(value, name: str, ndim: int | tuple[int, ...], like: Tensor | None
     return value
 
 
+def _as_floating(value, name: str) -> Tensor:
+    if not isinstance(value, Tensor):
+        try:
+            value = torch.as_tensor(_for_torch(np.asarray(value)))
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"{name} must be a tensor or an array of numbers, got {type(value).__name__}"
+            ) from error
+    return value if value.is_floating_point() or value.is_complex() else value.double()
+
+
+def _for_torch(array: np.ndarray) -> np.ndarray:
+    # torch refuses reversed arrays and foreign byte orders, and warns of those that are read-only
+    forward = all(stride >= 0 for stride in array.strides)
+    if array.flags.writeable and array.dtype.isnative and forward:
+        return array
+    return array.astype(array.dtype.newbyteorder("="), order="C")
+
+
+def _expect_dimensions(value: Tensor, name: str, allowed: tuple[int, ...]) -> None:
+    shape = tuple(value.shape)
+    if value.ndim not in allowed:
+        line = value.ndim == 1 and 2 in allowed
+        hint = f"; write {name}[:, None] for points on a line" if line else ""
+        expected = " or ".join(map(str, allowed))
+        raise ValueError(f"{name} must have {expected} dimensions, got shape {shape}{hint}")
+    if value.numel() == 0:
+        raise ValueError(f"{name} is empty: got shape {shape}")
+
+
+def _largest(value: Tensor) -> float:
+    # the largest |entry|, NaN where there is one, in one pass that makes no copy
+    value = value.detach()
+    parts = torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
+    low, high = torch.aminmax(parts)
+    return float(torch.maximum(-low, high))
+
+
 def as_points(value, name: str, d: int | None = None, like: Tensor | None = None) -> Tensor:
-    """Return points as a real tensor of shape (n, d), checked; ValueError also where d is not the
-    one expected."""
+    """Return points as a real tensor of shape (n, d), checked, with d columns where d is given."""
     points = as_tensor(value, name, 2, like)
     if points.is_complex():
         raise TypeError(f"{name} must be real, got {points.dtype}")
@@ -75,8 +90,7 @@ def as_points(value, name: str, d: int | None = None, like: Tensor | None = None
 
 
 def as_vector(value, name: str, length: int, like: Tensor | None = None) -> Tensor:
-    """Return `value` as a real tensor of shape (length,), checked; ValueError where it has another
-    length."""
+    """Return `value` as a real tensor of shape (length,), checked."""
     vector = as_tensor(value, name, 1, like)
     if vector.is_complex():
         raise TypeError(f"{name} must be real, got {vector.dtype}")
@@ -86,38 +100,18 @@ def as_vector(value, name: str, length: int, like: Tensor | None = None) -> Tens
 
 
 def as_square(value, name: str, like: Tensor | None = None) -> Tensor:
-    """Return a kernel matrix as a real symmetric tensor of shape (n, n); ValueError where it is not
-    one."""
+    """Return a kernel matrix as a real symmetric tensor of shape (n, n), checked."""
     matrix = as_points(value, name, like=like)
     if matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{name} must be square, got shape {tuple(matrix.shape)}")
-    allowed, values = 1e3 * torch.finfo(matrix.dtype).eps * _largest(matrix), matrix.detach()
+    allowed = 1e3 * torch.finfo(matrix.dtype).eps * _largest(matrix)
+    values = matrix.detach()
     for rows, columns in combinations_with_replacement(list(blocks(len(values), 1, TILE)), 2):
         if _largest(values[rows, columns] - values[columns, rows].T) > allowed:
             raise ValueError(
                 f"{name} must be symmetric; pass (K + K.T) / 2 if the difference is rounding alone"
             )
     return matrix
-
-
-def _for_torch(array: np.ndarray) -> np.ndarray:
-    # torch refuses reversed arrays and foreign byte orders, and warns of those that are read-only
-    if (
-        array.flags.writeable
-        and array.dtype.isnative
-        and all(stride >= 0 for stride in array.strides)
-    ):
-        return array
-    return array.astype(array.dtype.newbyteorder("="), order="C")
-
-
-def _largest(value: Tensor) -> float:
-    # the largest |entry|, NaN where there is one, in one pass that makes no copy
-    value = value.detach()
-    low, high = torch.aminmax(
-        torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
-    )
-    return float(torch.maximum(-low, high))
 
 
 def as_labels(value, rows: Tensor, of: str, name: str = "Y") -> Tensor:
@@ -176,11 +170,9 @@ def _range(above, least, below, most) -> str:
 
 
 def as_lambdas(value) -> tuple[list[float], bool]:
-    """Return lam as a list of positive floats, and whether it was one number rather than a sequence
-    of them.
+    """Return lam as a list of positive floats, and whether it was one number, not a sequence.
 
-    Raises TypeError where an entry is no number; ValueError where one is not positive, or there is
-    none.
+    Raises TypeError where an entry is no number; ValueError where none is given, or not positive.
 
     >>> as_lambdas(0.5), as_lambdas([1, 2])
     (([0.5], True), ([1.0, 2.0], False))
@@ -195,8 +187,7 @@ def as_lambdas(value) -> tuple[list[float], bool]:
 
 
 def as_scale(value, name: str) -> float | Tensor:
-    """Return a positive number: as a float, or as the torch scalar that it is where it requires a
-    gradient."""
+    """Return a positive float, or the torch scalar that it is where it requires a gradient."""
     number = as_number(value.detach() if isinstance(value, Tensor) else value, name, above=0)
     if not 1e-100 <= number <= 1e100:
         raise ValueError(
@@ -206,8 +197,7 @@ def as_scale(value, name: str) -> float | Tensor:
 
 
 def as_count(value, name: str, least: int = 1) -> int:
-    """Return `value` as an int of at least `least`; TypeError where it is no integer, ValueError
-    where too small."""
+    """Return an int; TypeError where it is no integer, ValueError where it is under `least`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
     if value < least:
@@ -228,16 +218,8 @@ def as_instance(value, name: str, kind: type, what: str):
     return value
 
 
-def as_path(value, name: str) -> str:
-    """Return a path as a string; TypeError where it is none."""
-    if not isinstance(value, str | os.PathLike):
-        raise TypeError(f"{name} must be a string or a path, got {type(value).__name__}")
-    return os.fspath(value)
-
-
 def as_generator(value) -> torch.Generator:
-    """Return the generator, or raise TypeError that says how to make one: levlib has no default and
-    no global seed."""
+    """Return the generator, or raise TypeError that says how to make one: there is no default."""
     if not isinstance(value, torch.Generator):
         raise TypeError(
             f"generator must be a torch.Generator, got {type(value).__name__}; "
@@ -261,9 +243,8 @@ def as_multiplier(kappa) -> float:
     if kappa > 1:
         warnings.warn(
             f"kappa = {kappa:g} is outside the paper's (0, 1]: Theorem 3.7 wants a small kappa to "
-            "shrink the initial "
-            "output. A large one makes training lazier; pair it with antisymmetric=True and scale "
-            "lam by kappa^2",
+            "shrink the initial output. A large one makes training lazier; pair it with "
+            "antisymmetric=True and scale lam by kappa^2",
             stacklevel=3,
         )
     return kappa

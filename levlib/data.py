@@ -17,7 +17,8 @@ def sphere(n: int, d: int, *, generator: torch.Generator) -> Tensor:
     >>> lv.data.sphere(3, 2, generator=torch.Generator().manual_seed(0)).norm(dim=1)
     tensor([1., 1., 1.], dtype=torch.float64)
     """
-    shape, generator = (as_count(n, "n"), as_count(d, "d")), as_generator(generator)
+    shape = as_count(n, "n"), as_count(d, "d")
+    generator = as_generator(generator)
     X = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float64)
     return torch.nn.functional.normalize(X, dim=1)
 
@@ -35,11 +36,9 @@ def clustered_circle(
     >>> lv.data.clustered_circle(10, 10, 0.03, generator=torch.Generator().manual_seed(0)).shape
     torch.Size([20, 2])
     """
-    spread, close, width = (
-        as_count(spread, "spread"),
-        as_count(close, "close"),
-        as_number(width, "width", above=0, most=2 * math.pi),
-    )
+    spread = as_count(spread, "spread")
+    close = as_count(close, "close")
+    width = as_number(width, "width", above=0, most=2 * math.pi)
     generator = as_generator(generator)
     u = torch.rand(
         spread + close + 1, generator=generator, device=generator.device, dtype=torch.float64
@@ -57,11 +56,9 @@ def close_pair(n: int, d: int, delta: float, *, generator: torch.Generator) -> T
     >>> round(float(torch.arccos(X[-1] @ X[-2])), 6)
     0.01
     """
-    n, d, delta = (
-        as_count(n, "n", least=2),
-        as_count(d, "d", least=2),
-        as_number(delta, "delta", above=0, most=math.pi),
-    )
+    n = as_count(n, "n", least=2)
+    d = as_count(d, "d", least=2)
+    delta = as_number(delta, "delta", above=0, most=math.pi)
     X = sphere(n, d, generator=generator)
     x = X[-2]
     side = torch.nn.functional.normalize(X[-1] - (X[-1] @ x) * x, dim=0)
@@ -83,15 +80,13 @@ def bumpy(
     >>> X.shape, Y.shape
     (torch.Size([400, 1]), torch.Size([400]))
     """
-    n, generator = as_count(n, "n", least=2), as_generator(generator)
+    n = as_count(n, "n", least=2)
+    generator = as_generator(generator)
     noise = as_number(noise, "noise", least=0)
     x = torch.linspace(-5, 5, n, dtype=torch.float64, device=generator.device) / (2 * math.pi)
     f = torch.sin(6 * x) + torch.sin(60 * torch.exp(x))
-    return (
-        x[:, None],
-        f + noise * torch.randn(n, generator=generator, device=x.device, dtype=x.dtype),
-        f,
-    )
+    normal = torch.randn(n, generator=generator, device=x.device, dtype=x.dtype)
+    return x[:, None], f + noise * normal, f
 
 
 def elevation() -> tuple[Tensor, Tensor, tuple[int, int]]:
@@ -110,15 +105,12 @@ def elevation() -> tuple[Tensor, Tensor, tuple[int, int]]:
     from matplotlib.cbook import get_sample_data
 
     with get_sample_data("jacksboro_fault_dem.npz") as dem:
-        heights, north, south = dem["elevation"], float(dem["ymin"]), float(dem["ymax"])
+        heights = dem["elevation"]
+        latitude = (float(dem["ymin"]) + float(dem["ymax"])) / 2
         step = float(dem["dx"])
-    rows, columns = heights.shape
     km = math.radians(step) * 6371.0
-    east = km * math.cos(math.radians((north + south) / 2)) * np.arange(columns)
-    up = km * np.arange(rows)[::-1]
+    east = km * math.cos(math.radians(latitude)) * np.arange(heights.shape[1])
+    up = km * np.arange(heights.shape[0])[::-1]
     X = np.stack(np.meshgrid(east, up), axis=-1).reshape(-1, 2)
-    return (
-        torch.as_tensor(X),
-        torch.as_tensor(heights.reshape(-1), dtype=torch.float64),
-        (rows, columns),
-    )
+    Y = torch.as_tensor(heights.reshape(-1), dtype=torch.float64)
+    return torch.as_tensor(X), Y, heights.shape

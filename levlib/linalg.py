@@ -13,9 +13,8 @@ def cholesky(matrix: Tensor, what: str, ridge: float = 0.0) -> Tensor:
 
     Cost: n^3 / 3 multiply-adds, and the factor is the only n x n array that it makes.
     """
-    factor = (
-        matrix.conj().clone(memory_format=torch.contiguous_format).mT
-    )  # the matrix itself, stored by columns
+    # the matrix itself, stored by columns
+    factor = matrix.conj().clone(memory_format=torch.contiguous_format).mT
     factor.diagonal().add_(ridge)
     if factor.requires_grad:
         factor, info = torch.linalg.cholesky_ex(factor)

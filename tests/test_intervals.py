@@ -1,4 +1,4 @@
-"""Intervals: coverage of the success rate, and slopes that are known."""
+"""Intervals: coverage of success rates and medians, and slopes that are known."""
 
 import pytest
 import torch
@@ -22,6 +22,30 @@ def test_known_interval():
         1 - 0.025 ** (1 / 200)
     )
     assert str(lv.success_rate(5, 10, 0.9)) == "0.5 [0.222, 0.778]"
+
+
+@pytest.mark.parametrize(
+    "confidence, n, rank",
+    [(0.95, 6, 1), (0.95, 20, 6), (0.95, 21, 6), (0.95, 40, 14), (0.99, 21, 5)],
+)
+def test_the_median_lies_between_two_order_statistics_with_the_confidence_and_no_closer_two(
+    confidence, n, rank
+):
+    """The k-th and the (n + 1 - k)-th enclose it with probability 1 - 2 P(Binomial(n, 1/2) < k)."""
+    values = torch.randperm(n, generator=generator()) + 1
+    interval = lv.median_interval(values, confidence)
+    assert (interval.estimate, interval.low, interval.high) == ((n + 1) / 2, rank, n + 1 - rank)
+    covers = [1 - 2 * binom.cdf(k - 1, n, 0.5) for k in (rank, rank + 1)]
+    assert covers[0] >= confidence > covers[1]
+
+
+@pytest.mark.parametrize("confidence", [0.6, 0.9, 0.95, 0.99, 0.999])
+def test_the_least_number_of_values_is_the_one_that_the_message_names(confidence):
+    least = next(n for n in range(1, 20) if 1 - 2 * 0.5**n >= confidence)
+    with pytest.raises(ValueError, match=f"values must be at least {least} for a confidence of"):
+        lv.median_interval(torch.arange(least - 1.0), confidence)
+    interval = lv.median_interval(torch.arange(float(least)), confidence)
+    assert (interval.low, interval.high) == (0, least - 1)
 
 
 def test_slope_interval_holds_the_truth_and_excludes_a_wrong_one():

@@ -122,7 +122,6 @@ POSITIVE, LAMBDA = (
 NEGATIVE = st.one_of(st.sampled_from(["x", None, math.nan, math.inf]), st.floats(max_value=-1e-9))
 SHARE = number(st.floats(1.0001, 1e9))
 CHOICE = st.one_of(st.text(max_size=3), st.sampled_from([None, 1.0, [], ["pool"], {}, len]))
-PATH = st.sampled_from([None, 3.5, 1, [], {}, object(), X])
 FUNCTION = st.sampled_from([None, 1.0, "f", X, []])
 NO_CHUNKS = st.sampled_from([None, 1.0, [], {}])
 ANY_NET = st.sampled_from([None, "net", X, lv.TwoLayerNet, lv.NTK()])
@@ -140,7 +139,7 @@ class Call:
     good: dict
     bad: dict
     says: dict = field(default_factory=dict)
-    works: bool = True  # False where the good arguments need a file or a cluster
+    works: bool = True  # False where the good arguments need a cluster
 
 
 def rows(kernel, name: str) -> list[Call]:
@@ -354,20 +353,6 @@ REGRESSION = [
         {"other": DRAWN},
     ),
     Call(
-        "NormalEquations.load",
-        lv.NormalEquations.load,
-        {"path": "a file"},
-        {"path": PATH},
-        works=False,
-    ),
-    Call(
-        "NormalEquations.save",
-        lv.NormalEquations().update(X, Y).save,
-        {"path": "a file"},
-        {"path": PATH},
-        works=False,
-    ),
-    Call(
         "dask_normal_equations",
         lv.dask_normal_equations,
         {"features": len, "X": [X], "Y": [Y]},
@@ -430,9 +415,7 @@ NETS = [
             "lr": optional(number(st.just(1e9))),
             "penalty": CHOICE,
             "X_test": optional(PAIRED),
-            "checkpoint": optional(PATH),
             "net": optional(ANY_NET),
-            "checkpoint_every": NEGATIVE,
             "record": optional(count().filter(lambda value: not isinstance(value, list))),
         },
     ),
@@ -455,7 +438,7 @@ NETS = [
         {
             "K": SQUARE,
             "Y": LABELS,
-            "lam": LAMBDA,
+            "lam": POSITIVE,
             "kappa": POSITIVE,
             "K_test": optional(array(K, wrong_columns(K))),
         },
@@ -524,7 +507,7 @@ NETS = [
         "lemma_4_1",
         lv.lemma_4_1,
         {"run": RUN, "K": K, "Y": Y},
-        {"run": ANY_NET, "K": SQUARE, "Y": LABELS},
+        {"run": ANY_NET, "K": SQUARE, "Y": VECTOR, "epsilon": NEGATIVE},
     ),
 ]
 
@@ -535,6 +518,12 @@ OTHERS = [
         {"successes": 3, "trials": 5, "confidence": 0.9},
         {"successes": st.one_of(count(0), st.integers(6)), "trials": count(3), "confidence": SHARE},
         says={"trials": "trials|successes"},
+    ),
+    Call(
+        "median_interval",
+        lv.median_interval,
+        {"values": torch.arange(9.0), "confidence": 0.9},
+        {"values": array(torch.arange(9.0), st.just(Y)), "confidence": SHARE | st.just(1.0)},
     ),
     Call(
         "slope",

@@ -1,2 +1,1 @@
-"""Nets, their training, and the flows that they follow (Definition 3.5, Definition 3.8, Section
-4)."""
+"""Nets, their training, and the flows that they follow (Sections 3.2 and 4)."""

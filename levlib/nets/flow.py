@@ -1,18 +1,14 @@
-"""NTK ridge predictors (Eq. 7) and the gradient flows of a kernel that rests or moves (Eq. 15,
-16)."""
+"""NTK ridge regression, the gradient flow towards it, and how far a net is from both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from levlib.checks import (
-    as_count,
+    as_labels,
     as_number,
     as_penalty,
     as_points,
@@ -20,24 +16,38 @@ from levlib.checks import (
     as_tensor,
     as_vector,
 )
-from levlib.regression.exact import solve_krr
+from levlib.linalg import cholesky, solve_cholesky
+from levlib.nets.run import Run
 
 
 def ntk_ridge(K, Y, lam: float, kappa: float = 1.0, K_test=None) -> Tensor:
     """Return u* = kappa^2 K (kappa^2 K + lam I)^{-1} Y, or u*_test if K_test is given: the
-    predictors of Eq. 7.
+    predictors of Eq. 7, to which Theorem 3.6, Theorem 3.7 and Theorem 3.9 compare a net.
 
-    K is (n, n), Y is (n,), K_test is (k, n) with the kernel of test and training points; the result
-    is (n,) or (k,). Raises ValueError for shapes that disagree, lam <= 0 or kappa <= 0. Cost: n^3 /
-    3.
+    - `K`: (n, n), the kernel of the training points.
+    - `Y`: (n,), their labels.
+    - `lam`, `kappa`: > 0.
+    - `K_test`: (k, n), the kernel of test and training points.
+
+    The result is (n,) or (k,). Raises ValueError for shapes that disagree, lam <= 0 or kappa <= 0.
+    Cost: n^3 / 3.
 
     >>> import levlib as lv
     >>> lv.ntk_ridge(torch.eye(2), [1.0, 2.0], 1.0)
     tensor([0.5000, 1.0000])
     """
-    K, kappa = as_square(K, "K"), as_number(kappa, "kappa", above=0)
+    K = as_square(K, "K")
+    Y = as_labels(Y, K, "K")
+    lam = as_number(lam, "lam", above=0)
+    kappa = as_number(kappa, "kappa", above=0)
     rows = K if K_test is None else as_points(K_test, "K_test", len(K), like=K)
-    return kappa**2 * (rows @ solve_krr(kappa**2 * K, Y, lam))
+    return _ridge(K, Y, lam, kappa, rows)
+
+
+def _ridge(K: Tensor, Y: Tensor, lam: float, kappa: float, rows: Tensor) -> Tensor:
+    scaled = kappa**2 * K
+    factor = cholesky(scaled, f"kappa^2 K + {lam:g} I", ridge=lam)
+    return kappa**2 * (rows @ solve_cholesky(factor, Y))
 
 
 class Flow(NamedTuple):
@@ -46,6 +56,19 @@ class Flow(NamedTuple):
     times: Tensor
     u: Tensor
     u_test: Tensor | None
+
+
+class Problem(NamedTuple):
+    """What a flow solves, checked: the arguments of `frozen_flow`."""
+
+    K: Tensor
+    Y: Tensor
+    lam: float
+    times: Tensor
+    kappa: float
+    u0: Tensor
+    K_test: Tensor | None
+    u0_test: Tensor | None
 
 
 def frozen_flow(
@@ -60,12 +83,20 @@ def frozen_flow(
     u0_test=None,
     penalty: str = "origin",
 ) -> Flow:
-    """Return the flow of NTK ridge regression in closed form, on the data and on test points (Eq.
-    15).
+    """Return the flow of NTK ridge regression (Eq. 7) in closed form, on the data and on test
+    points (Eq. 15): what the nets of Theorem 3.7 and Theorem 3.9 follow.
 
-    du/dt = kappa^2 K (Y - u) - lam u from u(0) = u0, and du_test/dt = kappa^2 K_test (Y - u) - lam
-    u_test from u0_test; a start not given is 0. With penalty "init" (lam |W - W(0)|^2) the last
-    terms are lam (u - u0) and lam (u_test - u0_test). K is (n, n), K_test (k, n), times (t,) >= 0.
+    du/dt = kappa^2 K (Y - u) - lam u, and du_test/dt = kappa^2 K_test (Y - u) - lam u_test.
+
+    - `K`: (n, n), the kernel of the training points.
+    - `Y`: (n,), their labels.
+    - `lam`, `kappa`: > 0.
+    - `times`: (t,) >= 0.
+    - `u0`: (n,), the start u(0); 0 if not given.
+    - `K_test`: (k, n), the kernel of test and training points.
+    - `u0_test`: (k,), the start of u_test; 0 if not given.
+    - `penalty`: "init" (lam |W - W(0)|^2) puts lam (u - u0) for lam u, and likewise for u_test.
+
     Raises ValueError for shapes that disagree, lam <= 0 or a negative time. Cost: the eigenvectors
     of K, about 9 n^3, then n^2 for each time.
 
@@ -74,106 +105,32 @@ def frozen_flow(
     tensor([[0.0000, 0.0000],
             [0.5000, 1.0000]])
     """
-    K, Y, lam, times, kappa, u0, u0_test, K_test = _problem(
-        K, Y, lam, times, kappa, u0, u0_test, K_test
-    )
-    if as_penalty(penalty) == "init":
-        flow = frozen_flow(K, Y - u0, lam, times, kappa=kappa, K_test=K_test)
-        return Flow(times, u0 + flow.u, None if K_test is None else u0_test + flow.u_test)
+    given = as_problem(K, Y, lam, times, kappa, u0, K_test, u0_test)
+    if as_penalty(penalty) == "origin":
+        return _closed_form(*given)
+    # u - u0 is the flow of the labels Y - u0 from 0
+    rest = None if given.K_test is None else torch.zeros_like(given.u0_test)
+    moved = given._replace(Y=given.Y - given.u0, u0=torch.zeros_like(given.u0), u0_test=rest)
+    flow = _closed_form(*moved)
+    u_test = None if given.K_test is None else given.u0_test + flow.u_test
+    return Flow(given.times, given.u0 + flow.u, u_test)
+
+
+def _closed_form(K, Y, lam, times, kappa, u0, K_test, u0_test) -> Flow:
     values, V = torch.linalg.eigh(K)
-    speed, t = kappa**2 * values.clamp(min=0), times[:, None]
-    u_star, start, y = (V.T @ v for v in (ntk_ridge(K, Y, lam, kappa), u0, Y))
+    speed = kappa**2 * values.clamp(min=0)
+    t = times[:, None]
+    u_star, start, y = (V.T @ v for v in (_ridge(K, Y, lam, kappa, K), u0, Y))
     u = (u_star + torch.exp(-(speed + lam) * t) * (start - u_star)) @ V.T
     if K_test is None:
         return Flow(times, u, None)
-    # int_0^t exp(-lam (t - s)) (Y - u(s)) ds, one number for each eigenvector and time
+    # int_0^t exp(-lam (t - s)) (Y - u(s)) ds, one number for each eigenvector and time; growth is
+    # (1 - exp(-speed t)) / speed, which is t where the speed is 0
     decay = torch.exp(-lam * t)
-    growth = torch.where(
-        speed * t > 0, -torch.expm1(-speed * t) / torch.where(speed > 0, speed, 1.0), t
-    )
+    growth = -torch.expm1(-speed * t) / torch.where(speed > 0, speed, 1.0)
+    growth = torch.where(speed * t > 0, growth, t)
     integral = -torch.expm1(-lam * t) * y / (speed + lam) - decay * growth * (start - u_star)
     return Flow(times, u, decay * u0_test + kappa**2 * (integral @ V.T) @ K_test.T)
-
-
-def moving_flow(
-    kernel_at: Callable,
-    Y,
-    lam: float,
-    times,
-    *,
-    kappa: float = 1.0,
-    u0=None,
-    u0_test=None,
-    tolerance: float = 1e-9,
-) -> Flow:
-    """Return the flow of a net whose kernel moves, by integration (Eq. 16).
-
-    du/dt = kappa^2 H(t) (Y - u) - lam u, where `kernel_at(t)` returns H(t) (n, n), or the pair of
-    H(t) and K_t (k, n) of test and training points; then also du_test/dt = kappa^2 K_t (Y - u) -
-    lam u_test. A start not given is 0; times is (t,) >= 0, ascending. A net with penalty "origin"
-    follows it, but for units that slide along a kink w_r.x_i = 0: there its mask flips at every few
-    steps, however small, and the chain rule fails. Raises ValueError for shapes that disagree, a
-    kernel that is not finite, or where the integration fails. Cost: n^2 for each evaluation of the
-    right-hand side, on the CPU in float64. Source: SciPy's LSODA.
-
-    >>> import levlib as lv
-    >>> lv.moving_flow(lambda t: torch.eye(2), [1.0, 2.0], 1.0, [0.0, 50.0]).u
-    tensor([[0.0000, 0.0000],
-            [0.5000, 1.0000]])
-    """
-    if not callable(kernel_at):
-        raise TypeError(f"kernel_at must be a function of t, got {type(kernel_at).__name__}")
-    H, K_test = _kernels(kernel_at, 0.0)
-    H, Y, lam, times, kappa, u0, u0_test, K_test = _problem(
-        H, Y, lam, times, kappa, u0, u0_test, K_test
-    )
-    if (times.diff() <= 0).any() or times[-1] <= 0:
-        raise ValueError("times must ascend and end after 0")
-    tolerance, n, y = as_number(tolerance, "tolerance", above=0), len(Y), Y.double().cpu().numpy()
-    start = u0 if K_test is None else torch.cat([u0, u0_test])
-
-    def velocity(t, state):
-        kernels = [k for k in _kernels(kernel_at, t) if k is not None]
-        rows = np.concatenate([k.double().cpu().numpy() for k in kernels])
-        if not np.isfinite(rows).all():
-            raise ValueError(f"kernel_at(t) is not finite at t = {t:g}")
-        return kappa**2 * (rows @ (y - state[:n])) - lam * state
-
-    end, at = float(times[-1]), times.double().cpu().numpy()
-    solved = solve_ivp(
-        velocity,
-        (0.0, end),
-        start.double().cpu().numpy(),
-        "LSODA",
-        at,
-        rtol=tolerance,
-        atol=tolerance * 1e-3,
-    )
-    if not solved.success:
-        raise ValueError(f"the flow could not be integrated to t = {end:g}: {solved.message}")
-    states = torch.as_tensor(solved.y.T).to(Y)
-    return Flow(times, states[:, :n], None if K_test is None else states[:, n:])
-
-
-def shrinking_kernel(K, lam: float, depth: int) -> Callable[[float], Tensor]:
-    """Return the function t -> exp(-2 (L - 1) lam t / L) K, the kernel of a wide net of depth L
-    whose weights decay.
-
-    With penalty lam / L on |W|^2 the weights shrink as exp(-lam t / L), and H(t) is homogeneous of
-    degree 2 (L - 1) in them: what Remark 4.2 leaves out. Pass it to `moving_flow`. Raises
-    ValueError for lam <= 0 or depth < 1.
-
-    >>> import levlib as lv
-    >>> lv.shrinking_kernel(torch.eye(1), 1.0, 2)(1.0)          # exp(-1)
-    tensor([[0.3679]])
-    """
-    K, lam, depth = as_square(K, "K"), as_number(lam, "lam", above=0), as_count(depth, "depth")
-    return lambda t: np.exp(-2 * (depth - 1) * lam * t / depth) * K
-
-
-def _kernels(kernel_at: Callable, t: float) -> tuple[Tensor, Tensor | None]:
-    at = kernel_at(t)
-    return at if isinstance(at, tuple) else (at, None)
 
 
 def _start(value, name: str, length: int, like: Tensor) -> Tensor:
@@ -182,22 +139,90 @@ def _start(value, name: str, length: int, like: Tensor) -> Tensor:
     return as_vector(value, name, length, like)
 
 
-def _problem(K, Y, lam, times, kappa, u0, u0_test, K_test):
-    K, lam, kappa = (
-        as_square(K, "K"),
-        as_number(lam, "lam", above=0),
-        as_number(kappa, "kappa", above=0),
-    )
-    Y, u0, times = (
-        as_vector(Y, "Y", len(K), K),
-        _start(u0, "u0", len(K), K),
-        as_tensor(times, "times", 1, like=K),
-    )
+def as_problem(K, Y, lam, times, kappa, u0, K_test, u0_test) -> Problem:
+    K = as_square(K, "K")
+    Y = as_vector(Y, "Y", len(K), K)
+    lam = as_number(lam, "lam", above=0)
+    times = as_tensor(times, "times", 1, like=K)
     if (times < 0).any():
         raise ValueError("times must not be negative")
+    kappa = as_number(kappa, "kappa", above=0)
+    u0 = _start(u0, "u0", len(K), K)
     if K_test is not None:
         K_test = as_points(K_test, "K_test", len(K), like=K)
         u0_test = _start(u0_test, "u0_test", len(K_test), K)
     elif u0_test is not None:
         raise ValueError("u0_test needs the kernel of test and training points: pass K_test")
-    return K, Y, lam, times, kappa, u0, u0_test, K_test
+    return Problem(K, Y, lam, times, kappa, u0, K_test, u0_test)
+
+
+def error_rate(H_t, K, Y, u, lam: float, kappa: float = 1.0) -> tuple[float, float]:
+    """Return the two terms of d|u - u*|^2 / dt, which Eq. 13 and Eq. 14 print without kappa^2.
+
+    The first, -2 (u* - u)^T (kappa^2 H_t + lam I) (u* - u), drives the net to u* (Eq. 13); the
+    second, 2 kappa^2 (u - u*)^T (H_t - K) (Y - u*), is the cost of H_t not being K (Eq. 14).
+
+    - `H_t`: (n, n), the dynamic kernel.
+    - `K`: (n, n), the kernel of u*.
+    - `Y`: (n,), the labels.
+    - `u`: (n,), the predictions.
+    - `lam`, `kappa`: > 0.
+
+    Raises ValueError for shapes that disagree. Cost: n^3 / 3.
+
+    >>> import levlib as lv
+    >>> lv.error_rate(torch.eye(1), torch.eye(1), [1.0], [0.0], 1.0)       # u* = 1/2
+    (-1.0, 0.0)
+    """
+    K = as_square(K, "K")
+    H_t = as_square(H_t, "H_t", like=K)
+    Y = as_vector(Y, "Y", len(K), K)
+    u = as_vector(u, "u", len(K), K)
+    lam = as_number(lam, "lam", above=0)
+    kappa = as_number(kappa, "kappa", above=0)
+    if H_t.shape != K.shape:
+        raise ValueError(f"H_t must have the shape of K, {tuple(K.shape)}, got {tuple(H_t.shape)}")
+    u_star = _ridge(K, Y, lam, kappa, K)
+    error = u - u_star
+    drive = -2 * (kappa**2 * error @ H_t @ error + lam * error @ error)
+    return float(drive), float(2 * kappa**2 * error @ (H_t - K) @ (Y - u_star))
+
+
+class Perturbation(NamedTuple):
+    """The three quantities of Lemma 4.1 at the recorded times of a run, each (k,), and the bound on
+    the third."""
+
+    movement: Tensor
+    kernel_change: Tensor
+    error: Tensor
+    bound: Tensor
+
+
+def lemma_4_1(run: Run, K, Y, epsilon: float = 0.0) -> Perturbation:
+    """Return what Lemma 4.1 bounds, along a run recorded with `kernels=True`.
+
+    `movement` is max_r |w_r(t) - w_r(0)|, `kernel_change` the spectral norm |H(t) - H(0)|, `error`
+    |u(t) - u*|^2, and `bound` max(epsilon^2, exp(-(kappa^2 Lambda_0 + lam) t / 2) |u(0) - u*|^2),
+    with Lambda_0 the smallest eigenvalue of K; the third claim is error <= bound. K is (n, n), Y is
+    (n,), epsilon >= 0. Raises ValueError where the run holds no kernels. Cost: eigenvalues for each
+    record.
+
+    >>> import levlib as lv
+    >>> g, X = torch.Generator().manual_seed(0), torch.eye(2, dtype=torch.float64)
+    >>> net = lv.TwoLayerNet.from_draw(lv.sample_prior(lv.NTK(), 64, 2, generator=g), generator=g)
+    >>> run = lv.train(net, X, [1.0, 2.0], 0.1, time=10, record=4, kernels=True)
+    >>> lv.lemma_4_1(run, lv.NTK().gram(X), [1.0, 2.0]).movement[0]
+    tensor(0., dtype=torch.float64)
+    """
+    if not isinstance(run, Run):
+        raise TypeError(f"run must be what train returns, got {type(run).__name__}")
+    if run.kernels is None:
+        raise ValueError("the run holds no dynamic kernels: train with kernels=True")
+    K = as_square(K, "K", like=run.kernels)
+    Y = as_vector(Y, "Y", len(K), K)
+    epsilon = as_number(epsilon, "epsilon", least=0)
+    error = (run.predictions - _ridge(K, Y, run.lam, run.kappa, K)).square().sum(1)
+    rate = run.kappa**2 * float(torch.linalg.eigvalsh(K)[0]) + run.lam
+    bound = (torch.exp(-rate * run.times / 2) * error[0]).clamp(min=epsilon**2)
+    change = torch.linalg.matrix_norm(run.kernels - run.kernels[0], 2)
+    return Perturbation(run.movement, change, error, bound)

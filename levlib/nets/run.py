@@ -13,7 +13,8 @@ from levlib.checks import as_number
 
 @dataclass(frozen=True)
 class Run:
-    """A training run, recorded at `times` (k,) of the flow, the start and the end among them.
+    """A training run, recorded at `times` (k,) of the flow (Eq. 16), the start and the end among
+    them.
 
     `predictions` (k, n) is u_nn(t), `loss` (k,) the regularized loss; `movement` (k,) is max_r
     |w_r(t) - w_r(0)| over the rows of all weights, `distance` |W(t) - W(0)|_F, `norm` |W(t)|_F.
@@ -63,5 +64,6 @@ class Run:
     def __str__(self) -> str:
         state = self.stopped or ("converged" if self.converged else "not converged")
         exponent = f"(kappa^2 Lambda_0 + lam) T = {self.convergence:.3g}"
-        T, loss = self.times[-1].item(), self.loss[-1].item()
+        T = self.times[-1].item()
+        loss = self.loss[-1].item()
         return f"Run(T = {T:.4g}, loss = {loss:.4g}, {exponent}: {state})"

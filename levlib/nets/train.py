@@ -1,12 +1,13 @@
-"""Full-batch gradient descent on the regularized loss of a net (Eq. 6, 10), recorded along the flow
-time."""
+"""Full-batch gradient descent on the regularized loss of a net, recorded along the flow time."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -20,29 +21,17 @@ from levlib.checks import (
     as_vector,
 )
 from levlib.linalg import blocks
-from levlib.nets.checkpoint import Checkpoint
-from levlib.nets.deep import DeepNet
+from levlib.nets.net import Net, as_net
 from levlib.nets.run import Run
-from levlib.nets.two_layer import TwoLayerNet
 
 PROGRESS_DELAY = 2  # seconds: a run that is over before then shows no bar
 MOVEMENT_BYTES = 2**26
-_RECORDED = (
-    "times",
-    "predictions",
-    "loss",
-    "movement",
-    "distance",
-    "norm",
-    "kernels",
-    "test_predictions",
-)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run goes: the steps and their size, the penalty on the weights, and the smallest
-    eigenvalue of H(0)."""
+    """How a run goes: the steps and their size, the penalty on the weights and its factor, and the
+    smallest eigenvalue of H(0)."""
 
     lr: float
     steps: int
@@ -55,10 +44,13 @@ class Plan:
 class Log:
     """The records of a run as it goes, and the weights that it started from."""
 
-    def __init__(self, net, X: Tensor, X_test: Tensor | None, kernels: bool):
-        self.net, self.X, self.X_test, self.kernels = net, X, X_test, kernels
+    def __init__(self, net: Net, X: Tensor, X_test: Tensor | None, kernels: bool):
+        self.net = net
+        self.X = X
+        self.X_test = X_test
+        self.kernels = kernels
         self.start = [W.clone() for W in net.weights]
-        self.records: dict[str, list[Tensor]] = {}
+        self.records: list[dict[str, Tensor]] = []
 
     def add(self, step: int, u: Tensor, data_loss: Tensor, plan: Plan) -> None:
         """Record the net as it is after `step` steps, where it predicts u."""
@@ -68,49 +60,39 @@ class Log:
             "times": u.new_tensor(step * plan.lr),
             "predictions": u,
             "loss": data_loss + plan.ridge / 2 * weight**2,
+            "movement": movement,
+            "distance": distance,
+            "norm": norm,
         }
-        record |= {"movement": movement, "distance": distance, "norm": norm}
         if self.kernels:
             record["kernels"] = self.net.dynamic_kernel(self.X)
         if self.X_test is not None:
             record["test_predictions"] = self.net(self.X_test)
-        for name, value in record.items():
-            self.records.setdefault(name, []).append(value)
-
-    def arrays(self) -> dict[str, Tensor]:
-        """Return all that a checkpoint needs beside the plan: the weights and the records,
-        stacked."""
-        weights = {f"weights_{layer}": W for layer, W in enumerate(self.net.weights)}
-        return weights | {name: torch.stack(values) for name, values in self.records.items()}
-
-    def restore(self, arrays: dict[str, Tensor]) -> None:
-        """Put the net and the records back as `arrays` held them."""
-        for layer, W in enumerate(self.net.weights):
-            W.copy_(arrays.pop(f"weights_{layer}"))
-        self.records = {name: list(values.to(self.X.device)) for name, values in arrays.items()}
+        self.records.append(record)
 
     def result(self, plan: Plan, stopped: str | None) -> Run:
         """Return the run, with None for what was not asked for."""
+        absent = {"kernels": None, "test_predictions": None}
         stacked = {
-            name: torch.stack(self.records[name]) if name in self.records else None
-            for name in _RECORDED
+            name: torch.stack([record[name] for record in self.records]) for name in self.records[0]
         }
         rest = {"lr": plan.lr, "lam": plan.lam, "penalty": plan.penalty, "Lambda_0": plan.Lambda_0}
-        return Run(**stacked, **rest, kappa=self.net.kappa, stopped=stopped)
+        return Run(**absent | stacked, **rest, kappa=self.net.kappa, stopped=stopped)
 
     def _moved(self) -> tuple[float, float, float]:
-        largest, moved, norm = 0.0, 0.0, 0.0
+        largest = moved = norm = 0.0
         for W, W_0 in zip(self.net.weights, self.start, strict=True):
             for rows in blocks(len(W), W.shape[1] * W.element_size(), MOVEMENT_BYTES):
                 squares = (W[rows] - W_0[rows]).square_().sum(1)
-                largest, moved = max(largest, float(squares.max())), moved + float(squares.sum())
+                largest = max(largest, float(squares.max()))
+                moved += float(squares.sum())
                 norm += float(W[rows].square().sum())
         return largest**0.5, moved**0.5, norm**0.5
 
 
 @torch.no_grad()
 def train(
-    net,
+    net: Net,
     X,
     Y,
     lam: float,
@@ -122,23 +104,26 @@ def train(
     record=None,
     kernels: bool = False,
     X_test=None,
-    checkpoint=None,
-    checkpoint_every: float = 60.0,
     progress: bool = True,
 ) -> Run:
-    """Train a net in place on |Y - u|^2 / 2 + lam |W|^2 / 2 by full-batch gradient descent (Eq. 6,
-    10); return its run.
+    """Train a net in place on |Y - u|^2 / 2 + lam |W|^2 / 2 by full-batch gradient descent; return
+    its run. The loss is Eq. 6 for the net of Definition 3.5, and Eq. 10 for that of Definition 3.8;
+    Theorem 3.6, Theorem 3.7 and Theorem 3.9 say where the run ends, Lemma 4.1 how far it moves.
 
-    X is (n, d), Y is (n,), lam > 0. Give the flow time T (`time`) or the number of `steps`; T =
-    steps x lr. The step `lr` defaults to 1 / (1.1 kappa^2 lmax + lam), with lmax the largest
-    eigenvalue of H(0); for a given time it is shortened so that whole steps end there. `penalty`
-    "init" puts |W - W(0)|^2 in place of |W|^2; with "origin" a net of L trained layers gets lam / L
-    (Remark 4.2).
-
-    The run is recorded at the start and the end, and at `record`: a number of intervals, or flow
-    times. `kernels` adds H(t), and `X_test` (k, d) test predictions, to each record. With
-    `checkpoint`, a path, the state is written there every `checkpoint_every` seconds and at the
-    end; the same call on the same start goes on from it, to the same bits.
+    - `net`: a TwoLayerNet, a DeepNet or your own, with the members of `levlib.nets.net.Net`.
+    - `X`: (n, d), the points.
+    - `Y`: (n,), their labels.
+    - `lam`: > 0; with penalty "origin" a net of L trained layers gets lam / L (Remark 4.2).
+    - `time`: the flow time T = steps x lr; give it or `steps`.
+    - `steps`: the number of steps; give it or `time`.
+    - `lr`: the step, 1 / (1.1 kappa^2 lmax + lam) if not given, with lmax the largest eigenvalue of
+      H(0); for a given time it is shortened so that whole steps end there.
+    - `penalty`: "origin" for |W|^2, "init" for |W - W(0)|^2 in its place.
+    - `record`: a number of intervals, or flow times, at which the run is recorded beside its start
+      and its end.
+    - `kernels`: whether each record holds H(t).
+    - `X_test`: (k, d), points whose predictions each record holds.
+    - `progress`: whether a run of more than two seconds shows a bar.
 
     Raises ValueError before work starts for bad data or for a step that is not stable, lr (kappa^2
     lmax + lam) >= 2. A loss that is not finite ends the run with a warning that names the step;
@@ -152,48 +137,29 @@ def train(
     >>> run.converged, run.times
     (True, tensor([ 0., 12.], dtype=torch.float64))
     """
-    if not isinstance(net, TwoLayerNet | DeepNet):
-        raise TypeError(f"net must be a TwoLayerNet or a DeepNet, got {type(net).__name__}")
+    net = as_net(net)
     X = as_points(X, "X", net.d, like=net.weights[0])
-    Y, lam, penalty = (
-        as_vector(Y, "Y", len(X), like=X),
-        as_number(lam, "lam", above=0),
-        as_penalty(penalty),
-    )
+    Y = as_vector(Y, "Y", len(X), like=X)
+    lam = as_number(lam, "lam", above=0)
+    penalty = as_penalty(penalty)
     X_test = None if X_test is None else as_points(X_test, "X_test", net.d, like=X)
     goal = _as_goal(time, steps, lr)
-    if record is not None:
-        record = (
-            as_count(record, "record")
-            if isinstance(record, int)
-            else as_tensor(record, "record", 1).tolist()
-        )
-    every = as_number(checkpoint_every, "checkpoint_every", least=0)
-    log = Log(net, X, X_test, bool(kernels))
-    file, first, found = None, 0, None
-    if checkpoint is not None:
-        data = [*net.weights, *net.constants, X, Y, *([] if X_test is None else [X_test])]
-        settings = [lam, penalty, goal, record, bool(kernels), net.kappa, net.layers]
-        file = Checkpoint(checkpoint, every, data, settings)
-        found = file.load()
-    # A run that goes on takes its plan from the file: eigenvalues differ in the last bits under
-    # more threads.
-    plan = Plan(**found[1]["plan"]) if found else _plan(net, X, lam, penalty, **goal)
+    record = _as_record(record)
+    plan = _plan(net, X, lam, penalty, **goal)
     marks = _marks(record, plan)
-    if found:
-        log.restore(found[0])
-        first = found[1]["next"]
-    return log.result(plan, _descend(net, X, Y, plan, log, marks, first, file, progress))
+    log = Log(net, X, X_test, bool(kernels))
+    return log.result(plan, _descend(log, Y, plan, marks, progress))
 
 
-def _descend(
-    net, X: Tensor, Y: Tensor, plan: Plan, log: Log, marks: set[int], first: int, file, progress
-) -> str | None:
-    """Take the steps from `first` on; return why the run stopped before its end, or None."""
+def _descend(log: Log, Y: Tensor, plan: Plan, marks: set[int], progress) -> str | None:
+    """Take the steps; return why the run stopped before its end, or None."""
+    net = log.net
+    trusting = getattr(net.gradient, "trusting", None)
+    gradient = partial(trusting, net) if trusting else net.gradient
     silent = {} if progress else {"disable": True}  # a given False would overrule TQDM_DISABLE
-    with tqdm(total=plan.steps, initial=first, delay=PROGRESS_DELAY, unit="step", **silent) as bar:
-        for step in range(first, plan.steps + 1):
-            u, gradients = net.gradient(X, Y)
+    with tqdm(total=plan.steps, delay=PROGRESS_DELAY, unit="step", **silent) as bar:
+        for step in range(plan.steps + 1):
+            u, gradients = gradient(log.X, Y)
             loss = (Y - u).square().sum() / 2
             if not torch.isfinite(loss):
                 t = step * plan.lr
@@ -205,14 +171,16 @@ def _descend(
             if step in marks:
                 log.add(step, u, loss, plan)
             if step < plan.steps:
-                for W, W_0, G in zip(net.weights, log.start, gradients, strict=True):
-                    W.mul_(1 - plan.lr * plan.ridge).add_(G, alpha=-plan.lr)
-                    if plan.penalty == "init":
-                        W.add_(W_0, alpha=plan.lr * plan.ridge)
+                _step(net.weights, log.start, gradients, plan)
                 bar.update()
-            if file and (file.due or step == plan.steps):
-                file.save(log.arrays(), {"next": step + 1, "plan": asdict(plan)})
     return None
+
+
+def _step(weights, start, gradients, plan: Plan) -> None:
+    for W, W_0, G in zip(weights, start, gradients, strict=True):
+        W.mul_(1 - plan.lr * plan.ridge).add_(G, alpha=-plan.lr)
+        if plan.penalty == "init":
+            W.add_(W_0, alpha=plan.lr * plan.ridge)
 
 
 def _as_goal(time, steps, lr) -> dict:
@@ -227,8 +195,17 @@ def _as_goal(time, steps, lr) -> dict:
     }
 
 
+def _as_record(record) -> int | list[float]:
+    """Return the number of intervals, 1 if not given, or the flow times."""
+    if record is None:
+        return 1
+    if isinstance(record, int | np.integer):
+        return as_count(record, "record")
+    return as_tensor(record, "record", 1).tolist()
+
+
 def _plan(
-    net,
+    net: Net,
     X: Tensor,
     lam: float,
     penalty: str,
@@ -236,9 +213,11 @@ def _plan(
     steps: int | None,
     lr: float | None,
 ) -> Plan:
+    # Remark 4.2: <grad f, W> = L f, so that |W|^2 pulls f back L times as fast
     ridge = lam / net.layers if penalty == "origin" else lam
     values = torch.linalg.eigvalsh(net.dynamic_kernel(X).double())
-    lowest, highest = max(float(values[0]), 0.0), net.kappa**2 * float(values[-1])
+    lowest = max(float(values[0]), 0.0)
+    highest = net.kappa**2 * float(values[-1])
     if lr is not None and lr * (highest + ridge) >= 2:
         raise ValueError(
             f"lr = {lr:g} is not stable: it must be under 2 / (kappa^2 lmax(H) + lam) = "
@@ -251,15 +230,13 @@ def _plan(
     return Plan(lr, steps, lam, ridge, penalty, lowest)
 
 
-def _marks(record: int | list[float] | None, plan: Plan) -> set[int]:
+def _marks(record: int | list[float], plan: Plan) -> set[int]:
     """Return the steps to record: the nearest to each time asked for, the first and the last."""
     end = plan.lr * plan.steps
-    if record is None or isinstance(record, int):
-        times = torch.linspace(0, end, (record or 1) + 1, dtype=torch.float64).tolist()
-    elif 0 <= min(record) and max(record) <= end * (1 + 1e-9):
-        times = record
-    else:
+    if isinstance(record, int):
+        return {round(plan.steps * k / record) for k in range(record + 1)}
+    if min(record) < 0 or max(record) > end * (1 + 1e-9):
         raise ValueError(
             f"record must hold times from 0 to T = {end:g}, got {min(record):g} to {max(record):g}"
         )
-    return {0, plan.steps, *(min(round(t / plan.lr), plan.steps) for t in times)}
+    return {0, plan.steps, *(min(round(t / plan.lr), plan.steps) for t in record)}

@@ -1,5 +1,5 @@
-"""The two-layer ReLU net of the paper, its gradient by hand, and its dynamic kernel (Def. 3.5, 3.8,
-Eq. 6, 10)."""
+"""The two-layer ReLU net of Definition 3.5 and Definition 3.8, its gradient by hand (Eq. 6,
+Eq. 10), and its dynamic kernel."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 from levlib.checks import as_generator, as_multiplier, as_points, as_vector
 from levlib.draw import Draw, as_draw
 from levlib.linalg import blocks
+from levlib.nets.net import checks_data
 
 # Bytes of one block of pre-activations. Blocks that fit a cache are 10 % faster on one thread, but
-# on two they cost
-# three times as much: each small product wakes the other thread.
+# on two they cost three times as much: each small product wakes the other thread.
 BLOCK_BYTES = {"cpu": 2**25, "cuda": 2**28}
 # The 0/1 mask of all units is kept from the forward to the backward product up to this size, else
 # computed again.
@@ -22,13 +22,14 @@ MASK_BYTES = {"cpu": 2**30, "cuda": 2**34}
 
 
 class TwoLayerNet:
-    """The net f(x) = m^{-1/2} sum_r a_r sqrt(p/q)(w_r(0)) relu(w_r.x), of which W is trained (Def.
-    3.5, 3.8).
+    """The net f(x) = m^{-1/2} sum_r a_r sqrt(p/q)(w_r(0)) relu(w_r.x), of which W is trained:
+    Definition 3.5 where q = p, else Definition 3.8.
 
     Make one with `TwoLayerNet.from_draw`. `net(X)` is kappa f(X), shape (n,), for X (n, d). `net.W`
     is (m, d); `net.a` the signs (m,), and `net.output` = a sqrt(p/q) / sqrt(m) what multiplies each
-    unit: both stay as they start. Cost of a call: n m d, in blocks of units, so that memory beyond
-    W is one block (32 MiB).
+    unit: both stay as they start. While each unit (w, a) of an antisymmetric net still has its twin
+    (w, -a), f is 0 exactly, whatever the products round to. Cost of a call: n m d, in blocks of
+    units, so that memory beyond W is one block (32 MiB).
 
     >>> import levlib as lv
     >>> g = torch.Generator().manual_seed(0)
@@ -39,8 +40,18 @@ class TwoLayerNet:
 
     layers = 1  # trained ones: Remark 4.2 divides lam by this
 
-    def __init__(self, W: Tensor, a: Tensor, ratio: Tensor, kappa: float = 1.0, parts: int = 1):
-        self.W, self.a, self.kappa, self.parts = W, a, kappa, parts
+    def __init__(
+        self,
+        W: Tensor,
+        a: Tensor,
+        ratio: Tensor,
+        kappa: float = 1.0,
+        antisymmetric: bool = False,
+    ):
+        self.W = W
+        self.a = a
+        self.kappa = kappa
+        self.antisymmetric = antisymmetric
         self.output = a * (ratio / len(W)).sqrt()
         self._mask: Tensor | None = None
 
@@ -53,15 +64,15 @@ class TwoLayerNet:
         *,
         generator: torch.Generator,
     ) -> TwoLayerNet:
-        """Start from drawn weights with random signs a_r = -1 or +1 (Def. 3.5 for a draw from p,
-        Def. 3.8 from q).
+        """Start from drawn weights with random signs a_r = -1 or +1: Definition 3.5 for a draw from
+        p, Definition 3.8 for one from q.
 
         `draw.W` is (m, d), in the dtype and on the device that the net will have; `draw.ratio` =
         p/q at the start fixes the weight of each unit. `antisymmetric` doubles the units to (w, a),
-        (w, -a) and divides by sqrt(2): the output is 0 at the start and the kernel is unchanged, a
-        cure for Theorem 3.7 that needs no small kappa. Raises ValueError for kappa <= 0 or a ratio
-        that is negative or not finite; warns for kappa > 1. Cost: m d. Source of the doubling:
-        Chizat and Bach 2018.
+        (w, -a) and divides by sqrt(2): the output is 0 at the start, exactly, and the kernel is
+        unchanged, a cure for Theorem 3.7 that needs no small kappa. Raises ValueError for kappa <=
+        0 or a ratio that is negative or not finite; warns for kappa > 1. Cost: m d. Source of the
+        doubling: Chizat and Bach 2018.
 
         >>> import levlib as lv
         >>> g = torch.Generator().manual_seed(0)
@@ -70,31 +81,22 @@ class TwoLayerNet:
         tensor([0.])
         """
         draw = as_draw(draw)
-        W, kappa, generator = (
-            as_points(draw.W, "draw.W").detach(),
-            as_multiplier(kappa),
-            as_generator(generator),
-        )
+        W = as_points(draw.W, "draw.W").detach()
+        kappa = as_multiplier(kappa)
+        generator = as_generator(generator)
         ratio = as_vector(draw.ratio, "draw.ratio", len(W), like=W).detach()
         if (ratio < 0).any():
             raise ValueError(f"draw.ratio must hold p/q >= 0, got {float(ratio.min()):g}")
         sign = torch.randint(2, (len(W),), generator=generator, device=generator.device)
         a = (2 * sign - 1).to(W)
-        if antisymmetric:
-            return cls(
-                torch.cat([W, W]), torch.cat([a, -a]), torch.cat([ratio, ratio]), kappa, parts=2
-            )
-        return cls(W.clone(), a, ratio, kappa)
+        if not antisymmetric:
+            return cls(W.clone(), a, ratio, kappa)
+        return cls(torch.cat([W, W]), torch.cat([a, -a]), torch.cat([ratio, ratio]), kappa, True)
 
     @property
     def weights(self) -> list[Tensor]:
         """The trained tensors, here [W]: `train` changes them in place."""
         return [self.W]
-
-    @property
-    def constants(self) -> list[Tensor]:
-        """The tensors that stay as they start, here [output]."""
-        return [self.output]
 
     @property
     def d(self) -> int:
@@ -111,24 +113,23 @@ class TwoLayerNet:
         X = as_points(X, "X", self.d, like=self.W)
         return self._forward(X, self._block_buffer(len(X)), mask=False)
 
+    @checks_data
     @torch.no_grad()
     def gradient(self, X, Y) -> tuple[Tensor, list[Tensor]]:
-        """Return u = net(X), shape (n,), and the gradient of |Y - u|^2 / 2 in W, [(m, d)] (Eq. 6,
-        10, without penalty).
+        """Return u = net(X), shape (n,), and the gradient of |Y - u|^2 / 2 in W, [(m, d)]: that of
+        Eq. 6 and Eq. 10 without the penalty.
 
         X is (n, d), Y is (n,). Two matrix products: X W^T, over which the 0/1 mask of active units
         is written in place, and mask^T (residual X). Where the mask of all units exceeds
         `MASK_BYTES` the first product is computed again, block by block. Raises ValueError for
         shapes that disagree. Cost: 2 n m d multiply-adds (3 n m d).
         """
-        X = as_points(X, "X", self.d, like=self.W)
-        Y = as_vector(Y, "Y", len(X), like=X)
         kept = len(X) * self.m * X.element_size() <= MASK_BYTES[X.device.type]
         Z = self._mask_buffer(len(X)) if kept else self._block_buffer(len(X))
         u = self._forward(X, Z, mask=kept)
         residual_X = self.kappa * (u - Y)[:, None] * X
         G = torch.empty_like(self.W)
-        for units, _ in self._blocks(len(X)):
+        for units in self._blocks(len(X)):
             S = Z[units] if kept else self._preactivations(X, units, Z).gt_(0)
             torch.mm(S, residual_X, out=G[units]).mul_(self.output[units, None])
         return u, [G]
@@ -136,7 +137,7 @@ class TwoLayerNet:
     @torch.no_grad()
     def dynamic_kernel(self, X, Z=None) -> Tensor:
         """Return H(t), the inner products of the gradients of f (without kappa) at the present W
-        (Section 4).
+        (Section 4, Eq. 16).
 
         H_ij = x_i.z_j sum_r output_r^2 1[w_r.x_i > 0] 1[w_r.z_j > 0], shape (n, k) for X (n, d) and
         Z (k, d); Z = X if not given. At the start its mean is the NTK of Eq. 8. Raises ValueError
@@ -151,27 +152,16 @@ class TwoLayerNet:
         X = as_points(X, "X", self.d, like=self.W)
         other = X if Z is None else as_points(Z, "Z", X.shape[1], like=X)
         common = torch.zeros(len(X), len(other), dtype=X.dtype, device=X.device)
-        for units, _ in self._blocks(len(X) + len(other)):
-            S = (self.W[units] @ X.T).gt_(0).mul_(self.output[units, None].abs())
-            other_S = (
-                S
-                if Z is None
-                else (self.W[units] @ other.T).gt_(0).mul_(self.output[units, None].abs())
-            )
-            common.addmm_(S.T, other_S)
+        for units in self._blocks(len(X) + len(other)):
+            S = self._scaled_mask(X, units)
+            common.addmm_(S.T, S if Z is None else self._scaled_mask(other, units))
         return common.mul_(X @ other.T)
 
-    def _blocks(self, n: int) -> Iterator[tuple[slice, int]]:
-        # The two halves of an antisymmetric net are cut alike, so that their sums cancel to the
-        # last bit.
-        size = self.m // self.parts
-        for part in range(self.parts):
-            for block in blocks(size, n * self.W.element_size(), BLOCK_BYTES[self.W.device.type]):
-                yield slice(part * size + block.start, part * size + block.stop), part
+    def _blocks(self, n: int) -> Iterator[slice]:
+        return blocks(self.m, n * self.W.element_size(), BLOCK_BYTES[self.W.device.type])
 
     def _block_buffer(self, n: int) -> Tensor:
-        first, _ = next(self._blocks(n))
-        return torch.empty(first.stop, n, dtype=self.W.dtype, device=self.W.device)
+        return torch.empty(next(self._blocks(n)).stop, n, dtype=self.W.dtype, device=self.W.device)
 
     def _mask_buffer(self, n: int) -> Tensor:
         # Kept between steps: a fresh one each time would cost more in page faults than a matrix
@@ -180,19 +170,30 @@ class TwoLayerNet:
             self._mask = torch.empty(self.m, n, dtype=self.W.dtype, device=self.W.device)
         return self._mask
 
+    def _scaled_mask(self, X: Tensor, units: slice) -> Tensor:
+        return (self.W[units] @ X.T).gt_(0).mul_(self.output[units, None].abs())
+
     def _preactivations(self, X: Tensor, units: slice, Z: Tensor) -> Tensor:
         into = Z[units] if len(Z) == self.m else Z[: units.stop - units.start]
         return torch.mm(self.W[units], X.T, out=into)
 
     def _forward(self, X: Tensor, Z: Tensor, mask: bool) -> Tensor:
-        f = torch.zeros(self.parts, len(X), dtype=X.dtype, device=X.device)
-        for units, part in self._blocks(len(X)):
+        f = torch.zeros(len(X), dtype=X.dtype, device=X.device)
+        for units in self._blocks(len(X)):
             block = self._preactivations(X, units, Z)
-            f[part].addmv_(block.clamp_(min=0).T, self.output[units])
+            f.addmv_(block.clamp_(min=0).T, self.output[units])
             if mask:
                 block.sign_()
-        return self.kappa * f.sum(0)
+        return f.zero_() if self._cancels() else f.mul_(self.kappa)
+
+    def _cancels(self) -> bool:
+        # two products of equal matrices may round apart, so that sums over twins leave a rest
+        if not self.antisymmetric:
+            return False
+        first, second = self.W.chunk(2)
+        a, b = self.output.chunk(2)
+        return torch.equal(first, second) and torch.equal(a, -b)
 
     def __repr__(self):
-        start = f"antisymmetric={self.parts == 2}"
+        start = f"antisymmetric={self.antisymmetric}"
         return f"TwoLayerNet(m={self.m}, d={self.d}, kappa={self.kappa:g}, {start})"

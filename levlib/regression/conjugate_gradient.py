@@ -1,5 +1,5 @@
-"""Kernel ridge regression by conjugate gradient: the kernel matrix is multiplied, never factored
-nor even stored."""
+"""Kernel ridge regression (Eq. 1) by conjugate gradient: the kernel matrix is multiplied, never
+factored nor even stored."""
 
 import math
 import warnings
@@ -14,6 +14,7 @@ from levlib.kernels import Kernel, as_kernel
 from levlib.linalg import blocks, cholesky, solve_cholesky
 
 BLOCK_BYTES = 2**26
+REFRESH = 50  # iterations between two residuals that are computed afresh
 
 
 def gram_matvec(kernel: Kernel, X, Z=None) -> Callable[[Tensor], Tensor]:
@@ -32,15 +33,22 @@ def gram_matvec(kernel: Kernel, X, Z=None) -> Callable[[Tensor], Tensor]:
     kernel = as_kernel(kernel)
     X = as_points(X, "X")
     Z = X if Z is None else as_points(Z, "Z", X.shape[1], like=X)
+    return _GramProduct(kernel, X, Z)
 
-    def multiply(V) -> Tensor:
-        V = as_labels(V, X, "X", name="V")
-        rows = blocks(
-            len(Z), 4 * len(X) * X.element_size(), BLOCK_BYTES
-        )  # a Gram block and three temporaries
-        return torch.cat([kernel.gram(Z[block], X) @ V for block in rows])
 
-    return multiply
+@dataclass(frozen=True)
+class _GramProduct:
+    kernel: Kernel
+    X: Tensor
+    Z: Tensor
+
+    def __call__(self, V) -> Tensor:
+        return self.product(as_labels(V, self.X, "X", name="V"))
+
+    def product(self, V: Tensor) -> Tensor:
+        each = 4 * len(self.X) * self.X.element_size()  # a row of a block and of three temporaries
+        rows = blocks(len(self.Z), each, BLOCK_BYTES)
+        return torch.cat([self.kernel.gram(self.Z[block], self.X) @ V for block in rows])
 
 
 @dataclass(frozen=True)
@@ -60,56 +68,51 @@ class ConjugateGradient:
 
     @property
     def iterations(self) -> int:
-        """The number of products with K, but for those that confirm the answer."""
+        """The number of steps: of products with K, but for those that compute a residual afresh."""
         return len(self.residuals) - 1
 
 
 def solve_krr_cg(
     K, Y, lam: float, *, Psi=None, tol: float = 1e-6, max_iter: int = 1000
 ) -> ConjugateGradient:
-    """Solve (K + lam I) alpha = Y by conjugate gradient, preconditioned by features Psi: (Psi Psi^T
-    + lam I)^{-1}.
+    """Solve (K + lam I) alpha = Y (Eq. 1) by conjugate gradient, preconditioned by features Psi:
+    (Psi Psi^T + lam I)^{-1}.
 
-    K is (n, n), or a function V -> K V on (n, k) such as `gram_matvec(kernel, X)`. Y is (n,) or (n,
-    k). Psi is (n, s), real or complex, best from leverage draws: where Eq. 5 holds with epsilon the
-    condition number is at most (1 + epsilon) / (1 - epsilon), and the iterations grow with its
-    square root. The residual that decides is computed afresh, not only updated. Where max_iter is
-    reached first, or rounding ends the progress (float32), the answer so far comes with `converged`
-    False and a RuntimeWarning.
+    - `K`: (n, n), or a function V -> K V on (n, k) such as `gram_matvec(kernel, X)`.
+    - `Y`: (n,) or (n, k).
+    - `lam`: > 0.
+    - `Psi`: (n, s), real or complex, best from leverage draws: where Eq. 5 holds with epsilon the
+      condition number is at most (1 + epsilon) / (1 - epsilon), and the iterations grow with its
+      square root.
+    - `tol`: the relative residual at which a column is done.
+    - `max_iter`: the most iterations.
 
-    Raises ValueError for wrong shapes, or where K + lam I proves not to be positive definite. Cost:
-    n s^2 once, then one product with K and 4 n s k for each iteration. Source: Avron, Clarkson and
+    The residual is updated, and computed afresh every 50 iterations and whenever all columns seem
+    done: that one decides. Where max_iter is reached first, or rounding ends the progress
+    (float32), the answer so far comes with `converged` False and a RuntimeWarning. Raises
+    ValueError for wrong shapes, or where K + lam I proves not to be positive definite. Cost: n s^2
+    once, then one product with K and 4 n s k for each iteration. Source: Avron, Clarkson and
     Woodruff 2017; Rudi, Carratino and Rosasco 2017.
 
     >>> import levlib as lv
     >>> lv.solve_krr_cg(torch.eye(2), [1.0, 2.0], 1.0, Psi=torch.eye(2)).alpha
     tensor([0.5000, 1.0000])
     """
-    tol, max_iter, lam = (
-        as_number(tol, "tol", above=0, most=1),
-        as_count(max_iter, "max_iter"),
-        as_number(lam, "lam", above=0),
-    )
+    lam = as_number(lam, "lam", above=0)
+    tol = as_number(tol, "tol", above=0, most=1)
+    max_iter = as_count(max_iter, "max_iter")
     multiply, Y = _as_product(K, Y)
     precondition = _preconditioner(Psi, Y, lam)
     peak = Y.abs().amax(0).clamp(min=torch.finfo(Y.dtype).tiny)
     size = peak * (Y / peak).norm(dim=0)  # |Y|, also where its square would overflow
     B = (Y / torch.where(size > 0, size, 1)).reshape(len(Y), -1)
-    alpha, residual, history, before = torch.zeros_like(B), B, [B.norm(dim=0)], math.inf
-    while (
-        (worst := float(history[-1].max())) > tol
-        and len(history) <= max_iter
-        and worst <= before / 2
-    ):
-        before = worst
-        alpha = alpha + _descend(multiply, precondition, residual, lam, tol, max_iter, history)
-        residual = B - multiply(alpha) - lam * alpha
-        history[-1] = residual.norm(dim=0)
+    alpha, history = _iterate(multiply, precondition, B, lam, tol, max_iter)
+    worst = float(history[-1].max())
     if not worst <= tol:
         warnings.warn(
             f"conjugate gradient stopped after {len(history) - 1} iterations at a relative "
-            f"residual of {worst:.2g} > "
-            f"tol = {tol:g}; use more features, float64 or a larger max_iter",
+            f"residual of {worst:.2g} > tol = {tol:g}; use more features, float64 or a larger "
+            "max_iter",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -117,36 +120,57 @@ def solve_krr_cg(
     return ConjugateGradient(alpha.reshape(Y.shape) * size, residuals, worst <= tol)
 
 
-def _descend(
-    multiply, precondition, residual: Tensor, lam: float, tol: float, max_iter: int, history: list
-) -> Tensor:
-    """Return the correction that conjugate gradient finds for `residual`, column by column, until
-    the updated residual is at most tol or `history`, to which each iteration adds one entry, is
-    full."""
-    found, direction = torch.zeros_like(residual), precondition(residual)
+def _iterate(
+    multiply, precondition, B: Tensor, lam: float, tol: float, max_iter: int
+) -> tuple[Tensor, list[Tensor]]:
+    """Return alpha for the columns B of norm 1, and the norms of the residuals, the last of them
+    computed afresh."""
+    alpha = torch.zeros_like(B)
+    residual = B
+    P = direction = precondition(residual)
     slope = (residual * direction).sum(0)
-    P = direction
+    history = [residual.norm(dim=0)]
+    before = math.inf
     while (active := history[-1] > tol).any() and len(history) <= max_iter:
         image = multiply(P) + lam * P
         curvature = (P * image).sum(0)
-        if not (torch.isfinite(curvature) & (curvature > 0))[active].all():
-            raise ValueError(
-                f"K + {lam:g} I is not positive definite along a direction of the search; check K "
-                "or lam"
-            )
+        _expect_positive(curvature[active], lam)
         step = torch.where(active, slope / curvature, 0)
-        found, residual = found + step * P, residual - step * image
+        alpha = alpha + step * P
+        residual = residual - step * image
+        updated = residual.norm(dim=0)
+        going = updated > tol
+        fresh = not going.any() or len(history) % REFRESH == 0 or len(history) == max_iter
+        if fresh:
+            residual = B - multiply(alpha) - lam * alpha
         history.append(residual.norm(dim=0))
-        direction, before = precondition(residual), slope
+        if fresh:
+            worst = float(history[-1].max())
+            if worst > max(tol, 2 * float(updated.max()), before / 2):
+                break  # the updated residual still falls, the true one does not
+            before = worst
+        direction = precondition(residual)
+        last = slope
         slope = (residual * direction).sum(0)
-        P = direction + torch.where(active, slope / before, 0) * P
-    return found
+        # a column that seemed done, and is not, starts anew from its fresh residual
+        P = direction + torch.where(active & going, slope / last, 0) * P
+    return alpha, history
+
+
+def _expect_positive(curvature: Tensor, lam: float) -> None:
+    if not (torch.isfinite(curvature) & (curvature > 0)).all():
+        raise ValueError(
+            f"K + {lam:g} I is not positive definite along a direction of the search; check K or "
+            "lam"
+        )
 
 
 def _as_product(K, Y) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     if not callable(K):
         K = as_square(K, "K")
         return K.__matmul__, as_labels(Y, K, "K")
+    if isinstance(K, _GramProduct) and K.Z is K.X:
+        return K.product, as_labels(Y, K.X, "X")
     Y = as_tensor(Y, "Y", (1, 2))
     if Y.is_complex():
         raise TypeError(f"Y must be real, got {Y.dtype}")

@@ -1,5 +1,5 @@
-"""Normal equations over many workers: each sums its chunks, and the sums are merged in a tree
-(Dask)."""
+"""Normal equations (Eq. 2) over many workers: each sums its chunks, and the sums are merged in a
+tree (Dask)."""
 
 from collections.abc import Callable, Sequence
 
@@ -42,7 +42,9 @@ def dask_normal_equations(features: Callable[..., Tensor], X, Y) -> NormalEquati
         raise TypeError(
             f"features must be a function from a chunk of X to Psi, got {type(features).__name__}"
         )
-    chunk, merge, features = dask.delayed(_chunk), dask.delayed(_merge), dask.delayed(features)
+    chunk = dask.delayed(_chunk)
+    merge = dask.delayed(_merge)
+    features = dask.delayed(features)
     parts = [chunk(features, rows, labels) for rows, labels in zip(*_chunks(X, Y), strict=True)]
     while len(parts) > 1:
         parts = [merge(parts[start : start + FAN_IN]) for start in range(0, len(parts), FAN_IN)]
@@ -59,8 +61,7 @@ def _chunk(features, X, Y) -> NormalEquations:
 
 
 def _merge(parts: Sequence[NormalEquations]) -> NormalEquations:
-    # into a new accumulator: a worker may run this task twice, so its arguments must stay as they
-    # are
+    # into a new one: a worker may run this task twice, so its arguments must stay as they are
     total = NormalEquations()
     for part in parts:
         total.merge(part)
@@ -71,13 +72,11 @@ def _chunks(X, Y) -> tuple[list, list]:
     """Return the chunks of X and those of Y, delayed or in memory."""
     kinds = f"got {type(X).__name__} and {type(Y).__name__}"
     if hasattr(X, "to_delayed") and hasattr(Y, "to_delayed"):
-        if (
-            X.ndim != 2 or Y.ndim not in (1, 2) or X.shape[0] != Y.shape[0]
-        ):  # unknown sizes are NaN: also unequal
+        # unknown sizes are NaN: also unequal
+        if X.ndim != 2 or Y.ndim not in (1, 2) or X.shape[0] != Y.shape[0]:
             raise ValueError(
                 "X must be (n, d) and Y (n,) or (n, k), of known sizes (see "
-                f"compute_chunk_sizes), got {X.shape} and "
-                f"{Y.shape}"
+                f"compute_chunk_sizes), got {X.shape} and {Y.shape}"
             )
         X = X.rechunk({1: -1})
         Y = Y.rechunk({0: X.chunks[0]} | {axis: -1 for axis in range(1, Y.ndim)})

@@ -68,8 +68,7 @@ def spectral_path(K: Tensor, Y: Tensor, lams: Sequence[float], what: str) -> tup
     if values[0] + min(lams) <= torch.finfo(K.dtype).eps * values[-1]:
         raise ValueError(
             f"{what} + {min(lams):g} I is not positive definite in {K.dtype} (smallest eigenvalue "
-            f"of {what} "
-            f"{values[0]:.3g}); use float64 or a larger lam"
+            f"of {what} {values[0]:.3g}); use float64 or a larger lam"
         )
     shrunk = 1 / (values + torch.tensor(lams, dtype=values.dtype, device=values.device)[:, None])
     coordinates = vectors.mH @ Y.reshape(len(Y), -1)

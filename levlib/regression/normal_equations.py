@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from levlib.checks import as_labels, as_lambdas, as_path, as_tensor
+from levlib.checks import as_labels, as_lambdas, as_tensor
 from levlib.linalg import blocks, cholesky, solve_cholesky
 from levlib.regression.exact import spectral_path
 
 # The block of one product: rows that a float32 product sums before it is added in float64, and
 # columns of a panel.
-ROWS, PANEL = 4096, 192
-SUMS = ("gram", "moment", "square")
+ROWS = 4096
+PANEL = 192
 
 
 class NormalEquations:
@@ -24,8 +22,8 @@ class NormalEquations:
     it keeps (Eq. 2).
 
     `update` takes a chunk, `merge` another accumulator, in any order; `solve(lam)` gives beta with
-    (Psi^T Psi + lam I) beta = Psi^T Y, and predictions are Psi(z) beta. `save` and `load` carry a
-    stream over a stop: `n` says how many rows are in, so that row n is the next one.
+    (Psi^T Psi + lam I) beta = Psi^T Y, and predictions are Psi(z) beta. They are those of Eq. 1
+    with K = Psi Psi^T, by the Woodbury identity.
 
     Sums over chunks are float64 (complex128 for complex features), since cond(Psi^T Psi) is
     cond(Psi)^2. A float32 chunk is multiplied in float32, 4096 rows at a time, and each product is
@@ -41,12 +39,16 @@ class NormalEquations:
     """
 
     def __init__(self):
-        self.n, self.gram, self.moment, self.square = 0, None, None, None
+        self.n = 0
+        self.gram: Tensor | None = None
+        self.moment: Tensor | None = None
+        self.square: Tensor | None = None
 
     def update(self, Psi, Y) -> NormalEquations:
         """Add a chunk of features Psi (k, s) with labels Y (k,) or (k, t); return self.
 
-        An update that is interrupted leaves the sums half done: go on from the last `save`.
+        An update that is interrupted leaves the sums half done: merge chunks of their own where
+        one may fail.
         """
         Psi = as_tensor(Psi, "Psi", 2).detach()
         Psi = Psi.to(torch.promote_types(Psi.dtype, torch.float32))
@@ -54,9 +56,8 @@ class NormalEquations:
         self._expect(
             (Psi.shape[1], *Y.shape[1:]), torch.promote_types(Psi.dtype, torch.float64), Psi.device
         )
-        for columns in blocks(
-            Psi.shape[1], 1, PANEL
-        ):  # on and above the diagonal, then mirrored: half of the products
+        # on and above the diagonal, then mirrored: half of the products
+        for columns in blocks(Psi.shape[1], 1, PANEL):
             for rows in blocks(len(Psi), 1, ROWS):
                 self.gram[columns, columns.start :] += (
                     Psi[rows, columns].mH @ Psi[rows, columns.start :]
@@ -95,69 +96,9 @@ class NormalEquations:
                 "Psi^T Psi or Psi^T Y overflowed; scale the features or the labels down"
             )
         if one:
-            return solve_cholesky(
-                cholesky(self.gram, f"Psi^T Psi + {lams[0]:g} I", ridge=lams[0]), self.moment
-            )
+            factor = cholesky(self.gram, f"Psi^T Psi + {lams[0]:g} I", ridge=lams[0])
+            return solve_cholesky(factor, self.moment)
         return spectral_path(self.gram, self.moment, lams, "Psi^T Psi")[0]
-
-    def save(self, path) -> None:
-        """Write the sums to a plain .npz file, whole or not at all: a new file replaces an old one
-        in one step.
-
-        Raises TypeError where `path` is no path, ValueError before the first chunk, OSError where
-        nothing can be written.
-        """
-        path = as_path(path, "path")
-        if not self.n:
-            raise ValueError("nothing to save: call update with at least one chunk first")
-        partial = f"{path}.{os.getpid()}.partial"
-        try:
-            with open(partial, "wb") as file:
-                np.savez(
-                    file, n=self.n, **{name: getattr(self, name).cpu().numpy() for name in SUMS}
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            if os.path.exists(partial):
-                os.remove(partial)
-
-    @classmethod
-    def load(cls, path, device="cpu") -> NormalEquations:
-        """Return what `save` wrote, on `device`; ValueError for a file that is truncated or holds
-        something else."""
-        path = as_path(path, "path")
-        with open(path, "rb") as file:
-            try:
-                with np.load(file, allow_pickle=False) as saved:
-                    n, *sums = (saved[name] for name in ("n", *SUMS))
-                return cls._of(int(n), *(torch.as_tensor(value, device=device) for value in sums))
-            except Exception as error:  # a broken zip file raises errors of many types
-                raise ValueError(
-                    f"{path} is no whole file of NormalEquations ({error}); save it again or "
-                    "start the stream anew"
-                ) from error
-
-    @classmethod
-    def _of(cls, n: int, gram: Tensor, moment: Tensor, square: Tensor) -> NormalEquations:
-        loaded = cls()
-        loaded._expect(moment.shape, moment.dtype, moment.device)
-        for name, value in zip(SUMS, (gram, moment, square), strict=True):
-            expected = getattr(loaded, name)
-            if (
-                value.shape != expected.shape
-                or value.dtype != expected.dtype
-                or not torch.isfinite(value).all()
-            ):
-                raise ValueError(
-                    f"{name} has shape {tuple(value.shape)} and {value.dtype}, or is not finite"
-                )
-            setattr(loaded, name, value)
-        if n < 1 or moment.dtype not in (torch.float64, torch.complex128):
-            raise ValueError(f"n = {n}, moment of {moment.dtype}")
-        loaded.n = n
-        return loaded
 
     def _expect(self, shape, dtype, device) -> None:
         """Start the sums at zero for the first chunk; ValueError where a later one has another
@@ -169,6 +110,6 @@ class NormalEquations:
         elif (shape, dtype, device) != (self.moment.shape, self.moment.dtype, self.moment.device):
             raise ValueError(
                 f"chunk does not fit: expected Psi^T Y of shape {tuple(self.moment.shape)}, "
-                f"{self.moment.dtype} on "
-                f"{self.moment.device}, got {tuple(shape)}, {dtype} on {device}"
+                f"{self.moment.dtype} on {self.moment.device}, got {tuple(shape)}, {dtype} on "
+                f"{device}"
             )

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import levlib as lv
+from levlib.nets import two_layer as two_layer_room
 from tests.oracles import generator, random_points
 
 N, D = 20, 10
@@ -44,8 +45,8 @@ NETS = {
     "budgets", [(2**20, 2**30), (2**12, 2**30), (2**12, 0)], ids=["whole", "blocks", "again"]
 )
 def test_output_and_gradient_are_those_of_autograd(name, budgets, monkeypatch):
-    monkeypatch.setitem(lv.net.BLOCK_BYTES, "cpu", budgets[0])
-    monkeypatch.setitem(lv.net.MASK_BYTES, "cpu", budgets[1])
+    monkeypatch.setitem(two_layer_room.BLOCK_BYTES, "cpu", budgets[0])
+    monkeypatch.setitem(two_layer_room.MASK_BYTES, "cpu", budgets[1])
     net = NETS[name]()
     W = net.W.clone().requires_grad_()
     u = by_definition(net, W, X)
@@ -57,7 +58,7 @@ def test_output_and_gradient_are_those_of_autograd(name, budgets, monkeypatch):
 
 @pytest.mark.parametrize("name", NETS)
 def test_dynamic_kernel_is_the_product_of_gradients(name, monkeypatch):
-    monkeypatch.setitem(lv.net.BLOCK_BYTES, "cpu", 2**12)
+    monkeypatch.setitem(two_layer_room.BLOCK_BYTES, "cpu", 2**12)
     net = NETS[name]()
 
     def gradients(points):
