@@ -31,9 +31,10 @@ lab: $(INSTALLED)  ## open the chapters in JupyterLab (LAB=--no-browser and othe
 test: lint unit matrix-short strict pages  ## run everything that CI runs
 	$(say) "test: all passed"
 
-lint: $(INSTALLED)  ## ruff and the notebook normaliser, without changing a file
-	$(say) "lint: ruff, and notebooks without outputs"
+lint: $(INSTALLED)  ## ruff, mypy and the notebook normaliser, without changing a file
+	$(say) "lint: ruff, types, and notebooks without outputs"
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/python book/tools/normalise.py --check
+	@$(BIN)/mypy
 
 unit: $(INSTALLED)  ## tests and doctests of levlib, with branch coverage
 	$(say) "unit: tests and doctests, with branch coverage of levlib"

@@ -2,6 +2,7 @@
 Yu 2020)."""
 
 import importlib
+import importlib.metadata
 
 from levlib import data
 from levlib.draw import Draw, sample_prior
@@ -113,4 +114,6 @@ __all__ = [
 def __getattr__(name: str):
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
+    if name == "__version__":  # pyproject.toml says it, once
+        return importlib.metadata.version("levlib")
     raise AttributeError(f"module 'levlib' has no attribute {name!r}")

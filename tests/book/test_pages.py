@@ -72,7 +72,9 @@ def test_the_tests_that_pages_name_exist():
     named = [
         match
         for page in (ROOT / "book").rglob("*.md")
-        for match in re.findall(r"`(tests/\w+\.py)(?:::(\w+))?`", page.read_text(encoding="utf-8"))
+        for match in re.findall(
+            r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page.read_text(encoding="utf-8")
+        )
     ]
     assert len(named) >= 9
     for path, name in named:
@@ -86,8 +88,8 @@ def test_the_api_pages_list_every_public_name_once():
     text = "\n".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "book" / "api").glob("*.md")
     )
-    listed = re.findall(r"^\.\. auto(?:class|function|data):: (\w+)$", text, re.MULTILINE)
-    modules = re.findall(r"^\.\. automodule:: levlib\.(\w+)$", text, re.MULTILINE)
+    listed = re.findall(r"^\.\. (?:autoclass|autofunction|py:data):: (\w+)$", text, re.MULTILINE)
+    modules = re.findall(r"^\.\. automodule:: levlib\.([\w.]+)$", text, re.MULTILINE)
     assert sorted(listed) == sorted(name for name in levlib.__all__ if name not in modules)
     assert all(importlib.import_module(f"levlib.{module}").__doc__ for module in modules)
 
