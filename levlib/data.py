@@ -104,7 +104,7 @@ def elevation() -> tuple[Tensor, Tensor, tuple[int, int]]:
     """
     from matplotlib.cbook import get_sample_data
 
-    with get_sample_data("jacksboro_fault_dem.npz") as dem:
+    with np.load(get_sample_data("jacksboro_fault_dem.npz", asfileobj=False)) as dem:
         heights = dem["elevation"]
         latitude = (float(dem["ymin"]) + float(dem["ymax"])) / 2
         step = float(dem["dx"])

@@ -4,6 +4,7 @@ network."""
 import hashlib
 import os
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import vl_convert
@@ -33,7 +34,7 @@ def bundle() -> str:
     """
     glue = (HERE / "lev.js").read_text(encoding="utf-8")
     key = hashlib.sha256(
-        "\0".join([vl_convert.__version__, vl_convert.get_vega_version(), glue]).encode()
+        "\0".join([version("vl-convert-python"), vl_convert.get_vega_version(), glue]).encode()
     ).hexdigest()
     cached = _cache_folder() / f"lev-{key[:16]}.js"
     try:

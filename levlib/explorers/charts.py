@@ -92,6 +92,11 @@ def compile_panel(panel, columns: dict[str, list[str]]) -> dict:
 def still(explorer, kind: str, index) -> bytes | str:
     """Return all panels side by side, under a line that says the sliders' values, as "svg" text or
     "png" bytes."""
+    svg = _svg(explorer, index)
+    return svg if kind == "svg" else vl_convert.svg_to_png(svg, scale=1.5)
+
+
+def _svg(explorer, index) -> str:
     _register_fonts()
     values = explorer.values(index)
     rows = as_rows(explorer.at(index))
@@ -99,18 +104,17 @@ def still(explorer, kind: str, index) -> bytes | str:
         f"{slider.symbol} = {number(values[slider.name])}" for slider in explorer.sliders
     )
     parts = [_text(said, GAP, 20)]
-    x = GAP
-    height = 0
+    x = float(GAP)
+    height = 0.0
     for panel in explorer.spec()["panels"]:
         picture = vl_convert.vega_to_svg(_with_data(panel["vega"], rows))
         picture = picture.replace("currentColor", "#333")
-        size = re.search(r'width="([\d.]+)" height="([\d.]+)"', picture)
+        width, tall = re.findall(r'width="([\d.]+)" height="([\d.]+)"', picture)[0]
         parts.append(_text(panel["title"], x, HEAD - 6))
         parts.append(picture.replace("<svg", f'<svg x="{x}" y="{HEAD}"', 1))
-        x += float(size[1]) + GAP
-        height = max(height, float(size[2]))
-    svg = _page(parts, x, HEAD + height + GAP / 2)
-    return svg if kind == "svg" else vl_convert.svg_to_png(svg, scale=1.5)
+        x += float(width) + GAP
+        height = max(height, float(tall))
+    return _page(parts, x, HEAD + height + GAP / 2)
 
 
 def _page(parts: list[str], width: float, height: float) -> str:
@@ -124,7 +128,7 @@ def _page(parts: list[str], width: float, height: float) -> str:
 def still_image(explorer, alt: str) -> str:
     """Return the still picture at the start as an HTML image, for pages that are printed or have no
     script."""
-    svg = base64.b64encode(still(explorer, "svg", explorer.start).encode()).decode()
+    svg = base64.b64encode(_svg(explorer, explorer.start).encode()).decode()
     return f'<img class="lev-still" alt="{alt}" src="data:image/svg+xml;base64,{svg}">'
 
 

@@ -73,7 +73,7 @@ class Explorer:
                 "name"
             )
         self.start = tuple(slider.start for slider in self.sliders)
-        self._shape = None
+        self._shape: dict[str, list[str]] = {}
         self._shape = {name: list(table) for name, table in self.at(self.start).items()}
         for corner in itertools.product(*((0, len(slider.values) - 1) for slider in self.sliders)):
             self.at(corner)
@@ -115,7 +115,7 @@ class Explorer:
         except Exception as error:
             raise ValueError(f"fn failed at {where}: {type(error).__name__}: {error}") from error
         shape = {name: list(table) for name, table in found.items()}
-        if self._shape is not None and shape != self._shape:
+        if self._shape and shape != self._shape:
             raise ValueError(f"fn at {where} returned {shape}, but at the start {self._shape}")
         return found
 

@@ -26,7 +26,8 @@ def pack(states: list[dict], shape: tuple[int, ...]) -> tuple[dict, str]:
     >>> unpack(layout, packed, "curve", "y", 1).tolist()
     [0.0, 2.0]
     """
-    layout, chunks = {}, []
+    layout: dict[str, dict] = {}
+    chunks: list[bytes] = []
     grid = np.arange(len(states)).reshape(shape)
     for name, table in states[0].items():
         columns = {}

@@ -107,10 +107,9 @@ class EstimatedKernel(Kernel):
 
     def gram(self, X, Z=None) -> Tensor:
         X, Z = as_pair(X, Z)
-        total = sum(
-            (F.flatten(1) @ G.flatten(1).mH).real for F, G in self._blocks(X, Z, len(X) + len(Z))
-        )
-        return total / len(self.W)
+        pairs = self._blocks(X, Z, len(X) + len(Z))
+        products = ((F.flatten(1) @ G.flatten(1).mH).real for F, G in pairs)
+        return sum(products, start=X.new_zeros(())) / len(self.W)
 
     def standard_error(self, X, Z=None) -> Tensor:
         """Return the standard error of each entry of `gram(X, Z)`, shape (n, k).
@@ -119,8 +118,8 @@ class EstimatedKernel(Kernel):
         """
         X, Z = as_pair(X, Z)
         shift = None
-        total = 0
-        square = 0
+        total = X.new_zeros(())
+        square = X.new_zeros(())
         for F, G in self._blocks(X, Z, len(X) * len(Z)):
             product = torch.einsum("irc,jrc->rij", F, G.conj()).real
             # deviations from one sample, not from zero: products that hardly vary would cancel

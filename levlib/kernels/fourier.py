@@ -36,7 +36,7 @@ class Fourier(Kernel):
     def _unit_gram(self, X: Tensor, Z: Tensor) -> Tensor: ...
 
     @property
-    def frequency_scale(self) -> float:
+    def frequency_scale(self) -> float | Tensor:
         """Scale of a frequency, 1 / (2 pi l): for the Gaussian kernel, its standard deviation."""
         return 1 / (2 * math.pi * self.lengthscale)
 
@@ -172,8 +172,8 @@ class Matern(Fourier):
     def _unit_gram(self, X, Z) -> Tensor:
         # where exp(-s) is 0, s would make inf times 0
         s = (math.sqrt(2 * self.nu) * distances(X, Z)).clamp(max=1e4)
-        polynomial = {0.5: 1, 1.5: 1 + s, 2.5: 1 + s + s.square() / 3}[self.nu]
-        return polynomial * torch.exp(-s)
+        polynomials: dict[float, Tensor | int] = {0.5: 1, 1.5: 1 + s, 2.5: 1 + s + s.square() / 3}
+        return polynomials[self.nu] * torch.exp(-s)
 
     def __repr__(self):
         return f"Matern({self.nu:g}, {self.lengthscale:g}, form={self.form!r})"

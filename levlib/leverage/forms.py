@@ -63,7 +63,9 @@ class HalfSpaces:
     """
 
     def __init__(self, kernel: Kernel, X: Tensor, factor: Tensor):
-        self.order = half_space_order(kernel)
+        order = half_space_order(kernel)
+        assert order is not None  # other kernels have other forms
+        self.order = order
         inverse = torch.cholesky_inverse(factor)
         kept = X.norm(dim=1) > 0  # a zero row has no feature, and would make A singular
         self.X, inverse = X[kept], inverse[kept][:, kept]

@@ -87,10 +87,12 @@ class RidgeLeverage:
         self.lam = as_number(lam, "lam", above=0)
         self.pilot = _as_pilot(pilot, self.X)
         self.margin = _as_margin(margin, pilot)
-        exact = self.pilot is None
-        self._gram = kernel.gram(self.X) if exact else pilot_gram(kernel, self.X, self.pilot)
+        if self.pilot is None:
+            self._gram = kernel.gram(self.X)
+        else:
+            self._gram = pilot_gram(kernel, self.X, self.pilot)
         ridge = self.lam * torch.eye(len(self._gram), dtype=torch.float64, device=self.X.device)
-        name = f"K (in {self._gram.dtype})" if exact else "Z Z^T"
+        name = f"K (in {self._gram.dtype})" if self.pilot is None else "Z Z^T"
         self._factor = cholesky(self._gram.detach().double() + ridge, f"{name} + {self.lam:g} I")
 
     def __call__(self, W) -> Tensor:
@@ -102,7 +104,7 @@ class RidgeLeverage:
     def form(self) -> Triangular | HalfSpaces | Woodbury:
         """How the leverage is computed; `levlib.leverage.forms` says what each form costs."""
         X = self.X.detach()
-        if len(self._factor) < len(X):
+        if self.pilot is not None and len(self._factor) < len(X):
             return Woodbury(self.kernel, X, self._factor, self.pilot, self.lam)
         form = Triangular if half_space_order(self.kernel) is None else HalfSpaces
         return form(self.kernel, X, self._factor)

@@ -80,7 +80,8 @@ class DeepNet:
         mine = self._signals(X)
         others = mine if Z is None else self._signals(self._points(Z, "Z"))
         layers = zip(*mine, *others, strict=True)
-        return sum((s @ t.T) * (h @ k.T) for s, h, t, k in layers)
+        products = ((s @ t.T) * (h @ k.T) for s, h, t, k in layers)
+        return sum(products, start=X.new_zeros(()))
 
     def _points(self, X, name: str = "X") -> Tensor:
         return as_points(X, name, self.d, like=self.weights[0])

@@ -109,11 +109,12 @@ def frozen_flow(
     if as_penalty(penalty) == "origin":
         return _closed_form(*given)
     # u - u0 is the flow of the labels Y - u0 from 0
-    rest = None if given.K_test is None else torch.zeros_like(given.u0_test)
+    rest = None if given.u0_test is None else torch.zeros_like(given.u0_test)
     moved = given._replace(Y=given.Y - given.u0, u0=torch.zeros_like(given.u0), u0_test=rest)
     flow = _closed_form(*moved)
-    u_test = None if given.K_test is None else given.u0_test + flow.u_test
-    return Flow(given.times, given.u0 + flow.u, u_test)
+    if given.u0_test is None or flow.u_test is None:
+        return Flow(given.times, given.u0 + flow.u, None)
+    return Flow(given.times, given.u0 + flow.u, given.u0_test + flow.u_test)
 
 
 def _closed_form(K, Y, lam, times, kappa, u0, K_test, u0_test) -> Flow:

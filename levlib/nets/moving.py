@@ -64,7 +64,7 @@ def _integrated(kernel_at: Callable, given: Problem, tolerance: float) -> np.nda
     """Return u and u_test, beside each other, at the times."""
     n = len(given.Y)
     y = given.Y.double().cpu().numpy()
-    start = given.u0 if given.K_test is None else torch.cat([given.u0, given.u0_test])
+    start = given.u0 if given.u0_test is None else torch.cat([given.u0, given.u0_test])
     at = given.times.double().cpu().numpy()
 
     def velocity(t, state):

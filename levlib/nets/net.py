@@ -74,5 +74,5 @@ def checks_data(gradient: Callable) -> Callable:
         X = as_points(X, "X", self.d, like=self.weights[0])
         return gradient(self, X, as_vector(Y, "Y", len(X), like=X))
 
-    checked.trusting = gradient
+    checked.trusting = gradient  # type: ignore[attr-defined]  # a function takes attributes
     return checked

@@ -6,6 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,12 +73,18 @@ class Log:
 
     def result(self, plan: Plan, stopped: str | None) -> Run:
         """Return the run, with None for what was not asked for."""
-        absent = {"kernels": None, "test_predictions": None}
-        stacked = {
-            name: torch.stack([record[name] for record in self.records]) for name in self.records[0]
-        }
-        rest = {"lr": plan.lr, "lam": plan.lam, "penalty": plan.penalty, "Lambda_0": plan.Lambda_0}
-        return Run(**absent | stacked, **rest, kappa=self.net.kappa, stopped=stopped)
+        stacked: dict[str, Any] = {"kernels": None, "test_predictions": None}
+        for name in self.records[0]:
+            stacked[name] = torch.stack([record[name] for record in self.records])
+        return Run(
+            **stacked,
+            lr=plan.lr,
+            lam=plan.lam,
+            kappa=self.net.kappa,
+            penalty=plan.penalty,
+            Lambda_0=plan.Lambda_0,
+            stopped=stopped,
+        )
 
     def _moved(self) -> tuple[float, float, float]:
         largest = moved = norm = 0.0
@@ -227,6 +234,7 @@ def _plan(
     if time is not None:
         steps = max(1, math.ceil(time / lr * (1 - 1e-12)))
         lr = time / steps
+    assert steps is not None  # as `_as_goal` has seen: one of the two is given
     return Plan(lr, steps, lam, ridge, penalty, lowest)
 
 

@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ BLOCK_BYTES = 2**26
 REFRESH = 50  # iterations between two residuals that are computed afresh
 
 
-def gram_matvec(kernel: Kernel, X, Z=None) -> Callable[[Tensor], Tensor]:
+def gram_matvec(kernel: Kernel, X, Z=None) -> Callable[[Any], Tensor]:
     """Return the function V -> K(Z, X) V, with K made block by block and never stored; Z = X if not
     given.
 

@@ -40,9 +40,9 @@ class NormalEquations:
 
     def __init__(self):
         self.n = 0
-        self.gram: Tensor | None = None
-        self.moment: Tensor | None = None
-        self.square: Tensor | None = None
+        self.gram = torch.zeros(0, 0)
+        self.moment = torch.zeros(0)
+        self.square = torch.zeros(())
 
     def update(self, Psi, Y) -> NormalEquations:
         """Add a chunk of features Psi (k, s) with labels Y (k,) or (k, t); return self.

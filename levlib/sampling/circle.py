@@ -53,7 +53,7 @@ def _quadratic(A: Tensor, sign: Tensor, switch: Tensor) -> Tensor:
     """
     sign = sign.clone()
     diagonal = A.diagonal()
-    steps = []
+    steps: list[Tensor] = []
     for group in switch.split(-(-len(A) // GROUPS), dim=1):
         rows = sign @ A
         if not steps:

@@ -7,7 +7,7 @@ from torch import Tensor
 from levlib.draw import uniform
 from levlib.kernels import Fourier
 from levlib.leverage.exact import leverage_arcs
-from levlib.leverage.forms import BLOCK_BYTES, HalfSpaces
+from levlib.leverage.forms import BLOCK_BYTES, HalfSpaces, Triangular
 from levlib.leverage.ridge import RidgeLeverage, as_leverage
 from levlib.linalg import blocks
 from levlib.sampling.circle import circle_bytes, leverage_on_circles
@@ -39,10 +39,10 @@ def rejection_bound(lev: RidgeLeverage) -> tuple[float, float]:
         raise ValueError(
             'a bound needs the exact leverage, got one with a pilot; use method="pool"'
         )
-    if isinstance(lev.kernel, Fourier):
+    if isinstance(lev.kernel, Fourier) and isinstance(lev.form, Triangular):
         bound = _fourier_bound(lev.form.inverse)
     elif isinstance(lev.form, HalfSpaces) and lev.form.order == 0:
-        bound = _half_space_bound(lev)
+        bound = _half_space_bound(lev, lev.form)
     else:
         grows = isinstance(lev.form, HalfSpaces)
         raise ValueError(
@@ -92,8 +92,7 @@ def _fourier_bound(inverse: Tensor) -> float:
     return float(min(inverse.abs().sum(), len(inverse) * torch.linalg.eigvalsh(inverse)[-1]))
 
 
-def _half_space_bound(lev: RidgeLeverage) -> float:
-    form = lev.form
+def _half_space_bound(lev: RidgeLeverage, form: HalfSpaces) -> float:
     d = lev.X.shape[1]
     if not len(form.X):
         raise ValueError("every row of X is zero: there is no leverage to sample from")

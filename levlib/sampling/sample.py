@@ -12,7 +12,7 @@ from torch import Tensor
 from levlib.checks import as_count, as_generator, as_number
 from levlib.draw import Draw, choose, uniform
 from levlib.leverage.exact import leverage_arcs, leverage_grid
-from levlib.leverage.forms import half_space_order
+from levlib.leverage.forms import HalfSpaces
 from levlib.leverage.ridge import RidgeLeverage, as_leverage
 from levlib.sampling.gibbs import great_circles
 from levlib.sampling.rejection import accepted
@@ -152,16 +152,17 @@ def _grid(lev: RidgeLeverage, m: int, generator) -> _Sample:
 
 def _gibbs(lev: RidgeLeverage, m: int, generator, sweeps) -> _Sample:
     sweeps = as_count(10 if sweeps is None else sweeps, "sweeps")
-    if lev.pilot is not None or half_space_order(lev.kernel) != 0:
+    form = lev.form
+    if lev.pilot is not None or not isinstance(form, HalfSpaces) or form.order != 0:
         got = f"{lev.kernel!r}{' with a pilot' if lev.pilot is not None else ''}"
         raise ValueError(
             f'method="gibbs" needs the exact leverage of NTK or ArcCosine(0), got that of {got}; '
             'use method="pool"'
         )
-    if not len(lev.form.X):
+    if not len(form.X):
         raise ValueError("every row of X is zero: there is no leverage to sample from")
     W = great_circles(
-        lev.form, lev.kernel.sample(m, lev.X.shape[1], generator=generator), sweeps, generator
+        form, lev.kernel.sample(m, lev.X.shape[1], generator=generator), sweeps, generator
     )
     return _proportional(lev, W, lev(W), lev.s_lam)
 
@@ -198,7 +199,7 @@ def _pool(lev: RidgeLeverage, m: int, generator, pool) -> _Sample:
     return _proportional(lev, W[chosen], values[chosen], total, ess)
 
 
-_METHODS = {
+_METHODS: dict[str, tuple[Callable[..., _Sample], tuple[str, ...]]] = {
     "arcs": (_arcs, ()),
     "gibbs": (_gibbs, ("sweeps",)),
     "grid": (_grid, ()),
