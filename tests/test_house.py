@@ -10,6 +10,7 @@ ROOMS = [
     "linalg",
     "checks",
     "files",
+    "exercise",
     "data",
     "intervals",
     "kernels",
