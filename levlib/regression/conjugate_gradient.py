@@ -88,11 +88,11 @@ def solve_krr_cg(
     - `max_iter`: the most iterations.
 
     The residual is updated, and computed afresh every 50 iterations and whenever all columns seem
-    done: that one decides. Where max_iter is reached first, or rounding ends the progress
-    (float32), the answer so far comes with `converged` False and a RuntimeWarning. Raises
-    ValueError for wrong shapes, or where K + lam I proves not to be positive definite. Cost: n s^2
-    once, then one product with K and 4 n s k for each iteration. Source: Avron, Clarkson and
-    Woodruff 2017; Rudi, Carratino and Rosasco 2017.
+    done: that one decides, and the search starts anew from it where the two have parted. Where
+    max_iter is reached first, or rounding ends the progress (float32), the answer so far comes with
+    `converged` False and a RuntimeWarning. Raises ValueError for wrong shapes, or where K + lam I
+    proves not to be positive definite. Cost: n s^2 once, then one product with K and 4 n s k for
+    each iteration. Source: Avron, Clarkson and Woodruff 2017; Rudi, Carratino and Rosasco 2017.
 
     >>> import levlib as lv
     >>> lv.solve_krr_cg(torch.eye(2), [1.0, 2.0], 1.0, Psi=torch.eye(2)).alpha
@@ -127,10 +127,10 @@ def _iterate(
     computed afresh."""
     alpha = torch.zeros_like(B)
     residual = B
+    history = [residual.norm(dim=0)]
     P = direction = precondition(residual)
     slope = (residual * direction).sum(0)
-    history = [residual.norm(dim=0)]
-    before = math.inf
+    start = math.inf
     while (active := history[-1] > tol).any() and len(history) <= max_iter:
         image = multiply(P) + lam * P
         curvature = (P * image).sum(0)
@@ -138,22 +138,22 @@ def _iterate(
         step = torch.where(active, slope / curvature, 0)
         alpha = alpha + step * P
         residual = residual - step * image
-        updated = residual.norm(dim=0)
-        going = updated > tol
-        fresh = not going.any() or len(history) % REFRESH == 0 or len(history) == max_iter
-        if fresh:
-            residual = B - multiply(alpha) - lam * alpha
         history.append(residual.norm(dim=0))
-        if fresh:
-            worst = float(history[-1].max())
-            if worst > max(tol, 2 * float(updated.max()), before / 2):
-                break  # the updated residual still falls, the true one does not
-            before = worst
+        ended = not (history[-1] > tol).any() or len(history) > max_iter
+        if ended or len(history) % REFRESH == 0:
+            fresh = B - multiply(alpha) - lam * alpha
+            norm = fresh.norm(dim=0)
+            if ended or (norm > (2 * history[-1]).clamp(min=tol)).any():
+                residual = fresh
+                history[-1] = norm
+                active = torch.zeros_like(active)  # the search starts anew
+                if norm.max() > start / 2:
+                    break  # the updated residual alone still falls: that is rounding
+                start = float(norm.max())
         direction = precondition(residual)
         last = slope
         slope = (residual * direction).sum(0)
-        # a column that seemed done, and is not, starts anew from its fresh residual
-        P = direction + torch.where(active & going, slope / last, 0) * P
+        P = direction + torch.where(active, slope / last, 0) * P
     return alpha, history
 
 

@@ -14,6 +14,13 @@ X, Y, F = lv.data.bumpy(generator=generator())
 KERNEL, LAM = lv.Gaussian(0.0280443), 0.00618936
 K = KERNEL.gram(X)
 LEV = lv.RidgeLeverage(KERNEL, X, LAM)
+NORM = float(torch.linalg.matrix_norm(K, 2))
+CONDITION = (NORM + LAM) / LAM  # |alpha - exact| / |exact| is at most this times the residual
+
+
+def rounding(alpha, labels, dtype=torch.float64) -> float:
+    """What the rounding of one product K alpha can add to the relative residual, about."""
+    return float(torch.finfo(dtype).eps * NORM * alpha.norm() / labels.norm())
 
 
 def features(method: str, m: int, seed: int, kernel=KERNEL) -> torch.Tensor:
@@ -32,10 +39,11 @@ def test_the_answer_is_the_exact_one(matrix, Psi):
     labels = torch.stack([Y, F, torch.zeros_like(Y)], dim=1)
     found = lv.solve_krr_cg(matrix, labels, LAM, Psi=Psi, tol=1e-10)
     exact = lv.solve_krr(K, labels, LAM)
-    assert found.converged and (found.alpha - exact).norm() < 1e-7 * exact.norm()
+    assert found.converged and (found.alpha - exact).norm() < 1e-10 * CONDITION * exact.norm()
     assert found.residuals.shape == (found.iterations + 1, 3)
-    true = (labels - K @ found.alpha - LAM * found.alpha).norm(dim=0)
-    assert torch.allclose(found.residuals[-1, :2], (true / labels.norm(dim=0))[:2], rtol=1e-3)
+    true = (labels - K @ found.alpha - LAM * found.alpha).norm(dim=0)[:2] / labels.norm(dim=0)[:2]
+    allowed = 10 * rounding(found.alpha, labels)
+    assert (found.residuals[-1, :2] - true).abs().max() < allowed < 1e-11
     assert not found.residuals[:, 2].any() and not found.alpha[:, 2].any()
 
 
@@ -48,7 +56,7 @@ def test_one_column_of_labels_is_a_vector():
 @pytest.mark.parametrize("scale", [1e-200, 1e200])
 def test_the_size_of_the_labels_does_not_matter(scale):
     small, large = (lv.solve_krr_cg(K, size * Y, LAM, tol=1e-9) for size in (1, scale))
-    assert (large.alpha / scale - small.alpha).abs().max() < 1e-8 * small.alpha.abs().max()
+    assert (large.alpha / scale - small.alpha).norm() < 2e-9 * CONDITION * small.alpha.norm()
 
 
 def test_complex_features_precondition_like_their_pairs():
@@ -62,14 +70,17 @@ def test_complex_features_precondition_like_their_pairs():
         )
         for form in ("pair", "complex")
     )
-    assert (pair.alpha - complex_.alpha).norm() < 1e-7 * pair.alpha.norm()
+    assert (pair.alpha - complex_.alpha).norm() < 2e-8 * CONDITION * pair.alpha.norm()
     assert torch.allclose(pair.residuals[:8], complex_.residuals[:8])  # later, rounding parts them
 
 
 def test_iterations_stay_within_the_bound_of_the_condition_number():
     """The textbook bound: the energy norm of the error falls by (sqrt c - 1) / (sqrt c + 1) an
     iteration, times two."""
-    energy = lambda a: math.sqrt(a @ (K @ a + LAM * a))  # noqa: E731
+
+    def energy(a):
+        return math.sqrt(a @ (K @ a + LAM * a))
+
     exact = lv.solve_krr(K, Y, LAM)
     for m in (50, 100, 200, 400):
         Psi = features("leverage", m, 0)
@@ -122,28 +133,30 @@ def test_stopping_short_is_said_not_hidden():
 
 
 def test_single_precision_that_runs_out_is_said_not_hidden():
+    """Nor is it sought in vain: the answer is as good as single precision allows, before
+    max_iter."""
     with pytest.warns(RuntimeWarning, match="float64"):
         found = lv.solve_krr_cg(K.float(), Y.float(), LAM, tol=1e-12)
-    true = (Y - K @ found.alpha.double() - LAM * found.alpha.double()).norm() / Y.norm()
-    assert found.alpha.dtype == torch.float32 and found.residuals[-1].item() == pytest.approx(
-        true.item(), rel=0.2
-    )
+    alpha = found.alpha.double()
+    true = float((Y - K @ alpha - LAM * alpha).norm() / Y.norm())
+    one = rounding(alpha, Y, torch.float32)
+    assert found.alpha.dtype == torch.float32 and found.iterations < 1000 and not found.converged
+    assert float(found.residuals[-1]) == pytest.approx(true, abs=2 * one) and true < 4 * one
 
 
 def test_gram_matvec_in_blocks_is_the_product(monkeypatch):
     points, V = random_points(50, 3), random_points(50, 2, seed=1)
     for kernel in (lv.NTK(), lv.Gaussian(0.7)):
         whole = lv.gram_matvec(kernel, points)(V)
-        monkeypatch.setattr(
-            "levlib.regression.conjugate_gradient.BLOCK_BYTES", 4 * 50 * 8 * 7
-        )  # seven rows a block
+        allowed = 50 * torch.finfo(V.dtype).eps * kernel.gram(points).abs() @ V.abs()  # 50 terms
+        seven = 4 * 50 * 8 * 7
+        monkeypatch.setattr("levlib.regression.conjugate_gradient.BLOCK_BYTES", seven)
         sizes, gram = [], kernel.gram
         monkeypatch.setattr(
             kernel, "gram", lambda A, B, gram=gram, sizes=sizes: sizes.append(len(A)) or gram(A, B)
         )
-        assert torch.allclose(lv.gram_matvec(kernel, points)(V), whole, rtol=1e-13) and sizes == [
-            7
-        ] * 7 + [1]
-        assert torch.allclose(whole, gram(points) @ V, rtol=1e-13)
+        assert ((lv.gram_matvec(kernel, points)(V) - whole).abs() <= allowed).all()
+        assert sizes == [7] * 7 + [1]
+        assert ((whole - gram(points) @ V).abs() <= allowed).all()
         assert lv.gram_matvec(kernel, points)(V[:, 0]).shape == (50,)
         monkeypatch.undo()

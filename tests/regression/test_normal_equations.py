@@ -68,9 +68,8 @@ def test_several_lambdas_are_the_single_ones_stacked(dtype, outputs):
     )
     path = ne.solve([0.01, 0.1, 10.0])
     assert path.shape == (3, 12, *outputs)
-    assert torch.allclose(
-        path, torch.stack([ne.solve(lam) for lam in (0.01, 0.1, 10.0)]), rtol=1e-11, atol=1e-13
-    )
+    for solution, lam in zip(path, (0.01, 0.1, 10.0), strict=True):
+        assert (solution - ne.solve(lam)).norm() <= 1e-12 * solution.norm()  # cond under 10
 
 
 def test_complex_features_predict_what_real_pairs_do():
