@@ -1,5 +1,5 @@
-"""Flows: closed forms against integration and against trained nets; Eq. 13-14 with kappa^2; Lemma
-4.1; depth."""
+"""Flows: closed forms against integration and against trained nets; Eq. 13 and Eq. 14 with
+kappa^2; Lemma 4.1; depth."""
 
 import math
 import re

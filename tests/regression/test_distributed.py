@@ -196,6 +196,7 @@ def test_the_dask_program_of_the_page_gives_what_one_process_gives(tmp_path):
     line = next(line for line in programs()[0].splitlines() if "with Client(" in line)
     program.write_text(programs()[0].replace(line, "    if True:"))
     alone = run(env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert alone.returncode == 0, alone.stderr
     assert numbers(by_workers.stdout)[0] == 20_000
     assert numbers(by_workers.stdout) == pytest.approx(numbers(alone.stdout), rel=1e-7)
 
