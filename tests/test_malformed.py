@@ -596,6 +596,7 @@ ARGUMENTS = [(call, argument) for call in SURFACE for argument in call.bad]
 # estimators, whose refusals tests/explorers/test_explorer.py and scikit-learn's check_estimator
 # hold.
 ELSEWHERE = {
+    "check",
     "COLOURS",
     "ConjugateGradient",
     "Draw",
