@@ -2,6 +2,7 @@
 
 import json
 import math
+from statistics import median
 
 import pytest
 import torch
@@ -82,3 +83,51 @@ def test_the_chosen_runs_are_those_of_one_kind_width_setting_and_step():
     }
     assert [each["seed"] for each in study.chosen(row, "gaussian", 256)] == [0, 1]
     assert not study.chosen(row, "leverage", 256)
+
+
+# ---- the committed study
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return json.loads((study.RESULTS / "trained_pair.json").read_text(encoding="utf-8"))
+
+
+def ratios(row, m, setting):
+    """The median Gaussian error over the median leverage error."""
+    errors = [
+        [one["error"] for one in study.chosen(row, kind, m, setting)]
+        for kind in ("gaussian", "leverage")
+    ]
+    assert all(len(each) >= 5 for each in errors)
+    return median(errors[0]) / median(errors[1])
+
+
+def test_the_committed_study_says_where_it_comes_from_and_has_all_cases(committed):
+    assert committed["script"] == "experiments/trained_pair.py"
+    assert all(committed[key] for key in ("date", "device", "versions", "python"))
+    assert committed["commit"] not in ("", "unknown") and "dirty" not in committed["commit"]
+    assert [row["name"] for row in committed["rows"]] == [case.name for case in study.cases()]
+
+
+def test_the_gain_of_each_opposed_pair_grows_with_the_width(committed):
+    for row in committed["rows"]:
+        if row["pair"] == "smooth":
+            continue
+        narrow, wide = (ratios(row, m, study.CURED) for m in (256, 16384))
+        assert wide > max(1.1, narrow), row["name"]
+
+
+def test_the_error_on_three_points_is_halved_at_the_width_that_the_page_names(committed):
+    assert ratios(committed["rows"][0], 65536, study.PAPER) > 2
+
+
+def test_the_wedge_says_no_more_than_the_proposition_allows(committed):
+    """E sum |o_r| |P w_r| over the wedge, by a million weights, against sqrt(2 m p_w q_w) for
+    m = 1: five standard errors of a mean with variance under 2 p_w would be 0.002."""
+    lev = lv.RidgeLeverage(study.NTK, study.three_points(), 1e-3)
+    W = study.NTK.sample(10**6, 2, generator=study.seeded(5))
+    inside = study.separates(W, lev.X)
+    said = ((lev(W) / lev.s_lam).sqrt() * W.norm(dim=1) * inside).mean().item()
+    _, p_w, q_w = study.wedge(lev)
+    assert 0.8 * math.sqrt(2 * p_w * q_w) < said < math.sqrt(2 * p_w * q_w)
