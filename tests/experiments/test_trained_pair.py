@@ -8,15 +8,18 @@ import pytest
 import torch
 
 import levlib as lv
+from experiments import pair_cases
 from experiments import trained_pair as study
 
 
-def tiny() -> study.Case:
-    return study.Case("tiny", study.three_points, study.circle_labels, 0.01, seeds=2, most=256)
+def tiny() -> pair_cases.Case:
+    return pair_cases.Case(
+        "tiny", pair_cases.three_points, pair_cases.circle_labels, 0.01, seeds=2, most=256
+    )
 
 
 def test_the_last_two_points_of_each_case_are_the_closest_pair():
-    for case in study.cases():
+    for case in pair_cases.cases():
         X, Y = case.data("cpu")
         assert torch.allclose(X.norm(dim=1), torch.ones(len(X), dtype=X.dtype))
         cosine = (X @ X.T).fill_diagonal_(-1)
@@ -27,7 +30,7 @@ def test_the_last_two_points_of_each_case_are_the_closest_pair():
 
 
 def test_the_wedge_has_the_measure_of_its_angle_and_more_of_the_leverage():
-    lev = lv.RidgeLeverage(study.NTK, study.three_points(), 1e-3)
+    lev = lv.RidgeLeverage(study.NTK, pair_cases.three_points(), 1e-3)
     r_max, p_w, q_w = study.wedge(lev)
     assert p_w == pytest.approx(0.1 / math.pi, abs=5 * math.sqrt(0.1 / math.pi / 10**6))
     edges, values = lv.leverage_arcs(lev)
@@ -67,7 +70,7 @@ def test_an_interrupted_study_resumes_to_the_same_runs(tmp_path, monkeypatch):
 def test_a_run_says_how_much_of_the_pair_is_learned():
     problem = study.Problem.of(tiny(), "cpu")
     narrow, wide = (
-        study.run(problem, study.Job("gaussian", m, 0, *study.CURED)) for m in (16, 16384)
+        study.run(problem, study.Job("gaussian", m, 0, *pair_cases.CURED)) for m in (16, 16384)
     )
     assert narrow["learned"] < 0.4 < wide["learned"] < 1 and wide["error"] < narrow["error"]
     assert 0 <= wide["stay"] <= 1 and wide["wedge"] > 50 * max(1, narrow["wedge"]) / 10
@@ -76,7 +79,7 @@ def test_a_run_says_how_much_of_the_pair_is_learned():
 def test_the_chosen_runs_are_those_of_one_kind_width_setting_and_step():
     row = {
         "runs": [
-            vars(study.Job("gaussian", 256, s, *study.PAPER, step))
+            vars(study.Job("gaussian", 256, s, *pair_cases.PAPER, step))
             for s in (1, 0)
             for step in (1, 3)
         ]
@@ -107,25 +110,25 @@ def test_the_committed_study_says_where_it_comes_from_and_has_all_cases(committe
     assert committed["script"] == "experiments/trained_pair.py"
     assert all(committed[key] for key in ("date", "device", "versions", "python"))
     assert committed["commit"] not in ("", "unknown") and "dirty" not in committed["commit"]
-    assert [row["name"] for row in committed["rows"]] == [case.name for case in study.cases()]
+    assert [row["name"] for row in committed["rows"]] == [case.name for case in pair_cases.cases()]
 
 
 def test_the_gain_of_each_opposed_pair_grows_with_the_width(committed):
     for row in committed["rows"]:
         if row["pair"] == "smooth":
             continue
-        narrow, wide = (ratios(row, m, study.CURED) for m in (256, 16384))
+        narrow, wide = (ratios(row, m, pair_cases.CURED) for m in (256, 16384))
         assert wide > max(1.1, narrow), row["name"]
 
 
 def test_the_error_on_three_points_is_halved_at_the_width_that_the_page_names(committed):
-    assert ratios(committed["rows"][0], 65536, study.PAPER) > 2
+    assert ratios(committed["rows"][0], 65536, pair_cases.PAPER) > 2
 
 
 def test_the_wedge_says_no_more_than_the_proposition_allows(committed):
     """E sum |o_r| |P w_r| over the wedge, by a million weights, against sqrt(2 m p_w q_w) for
     m = 1: five standard errors of a mean with variance under 2 p_w would be 0.002."""
-    lev = lv.RidgeLeverage(study.NTK, study.three_points(), 1e-3)
+    lev = lv.RidgeLeverage(study.NTK, pair_cases.three_points(), 1e-3)
     W = study.NTK.sample(10**6, 2, generator=study.seeded(5))
     inside = study.separates(W, lev.X)
     said = ((lev(W) / lev.s_lam).sqrt() * W.norm(dim=1) * inside).mean().item()
