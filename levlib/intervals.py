@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import binomtest, quantile_test
 
 from levlib.checks import as_count, as_generator, as_number, as_points, as_tensor
 
@@ -46,6 +45,8 @@ def success_rate(successes: int, trials: int, confidence: float = 0.95) -> Inter
     confidence = as_number(confidence, "confidence", above=0, most=1)
     if successes > trials:
         raise ValueError(f"successes must be at most trials, got {successes} of {trials}")
+    from scipy.stats import binomtest  # a second to import: on first use
+
     ends = binomtest(successes, trials).proportion_ci(confidence, "exact")
     return Interval(successes / trials, float(ends.low), float(ends.high))
 
@@ -67,6 +68,8 @@ def median_interval(values, confidence: float = 0.95) -> Interval:
         raise TypeError(f"values must be real, got {values.dtype}")
     confidence = as_number(confidence, "confidence", above=0, below=1)
     values = values.detach().double().cpu().numpy()
+    from scipy.stats import quantile_test
+
     ends = quantile_test(values, p=0.5).confidence_interval(confidence)
     if not (math.isfinite(ends.low) and math.isfinite(ends.high)):
         # all n values lie on one side of the median with probability 2^(1 - n)

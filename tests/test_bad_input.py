@@ -410,8 +410,8 @@ def test_every_number_takes_the_same_scalars(one):
             lv.data.bumpy(5, text, generator=generator())
 
 
-def test_importing_levlib_needs_neither_jupyter_nor_pictures():
-    heavy = {"altair", "anywidget", "IPython", "matplotlib", "sklearn"}
+def test_importing_levlib_needs_neither_jupyter_nor_pictures_nor_statistics():
+    heavy = {"altair", "anywidget", "IPython", "matplotlib", "sklearn", "scipy"}
     code = f"import sys, levlib; sys.exit(' '.join({heavy} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

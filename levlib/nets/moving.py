@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from levlib.checks import as_count, as_number, as_square
@@ -73,6 +72,8 @@ def _integrated(kernel_at: Callable, given: Problem, tolerance: float) -> np.nda
         if not np.isfinite(rows).all():
             raise ValueError(f"kernel_at(t) is not finite at t = {t:g}")
         return given.kappa**2 * (rows @ (y - state[:n])) - given.lam * state
+
+    from scipy.integrate import solve_ivp  # a second to import: on first use
 
     solved = solve_ivp(
         velocity,
