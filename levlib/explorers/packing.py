@@ -6,7 +6,8 @@ import gzip
 
 import numpy as np
 
-LEVELS = 2**14 - 1  # between the extremes of a column: far finer than a pixel
+LEVELS = 2**12 - 1  # between the extremes of a column: finer than a pixel
+FEW = 512  # numbers of a column that are read one by one rather than drawn as a curve: kept exact
 WIDE = 100.0  # a positive column that spans more has its levels evenly in the logarithm
 STILL = 1e-12  # of a column's largest entry: a smaller change is rounding in double precision
 
@@ -16,8 +17,8 @@ def pack(states: list[dict], shape: tuple[int, ...]) -> tuple[dict, str]:
 
     A state is table -> column -> values; its tables may differ from other states' in their number
     of rows. The layout says which axes each table and each column depends on: those along which it
-    changes. Text, integers and columns of one row come back exact, other numbers to half a level.
-    Cost: linear in the numbers.
+    changes. Text, integers, columns of one row or of FEW numbers come back exact, other numbers to
+    half a level. Cost: linear in the numbers.
 
     >>> states = [{"curve": {"x": np.array([0.0, 0.5]), "y": np.array([0.0, k])}} for k in (1, 2)]
     >>> layout, packed = pack(states, (2,))
@@ -94,7 +95,7 @@ def _pack_column(states: list[np.ndarray]) -> tuple[dict, bytes]:
     flat = np.concatenate(states)
     if flat.dtype.kind in "US":
         return place | {"text": flat.tolist()}, b""
-    if max(rows) == 1 or (flat == np.rint(flat)).all():
+    if max(rows) == 1 or len(flat) <= FEW or (flat == np.rint(flat)).all():
         return place, flat.astype("<f8").tobytes()
     log = bool(0 < WIDE * flat.min() < flat.max())
     flat = np.log(flat) if log else flat

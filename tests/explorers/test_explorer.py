@@ -14,7 +14,7 @@ from levlib.explorers import assets
 from levlib.explorers.controls import number
 from tests.explorers.test_packing import check_state, within_half_a_level
 
-x = np.linspace(0.0, 1.0, 40)
+x = np.linspace(0.0, 1.0, 400)
 LINE = alt.Chart(alt.NamedData("curve")).mark_line().encode(x="x:Q", y="y:Q", color="which:N")
 DOTS = alt.Chart(alt.NamedData("dots")).mark_point().encode(x="x:Q", y="y:Q")
 HEAT = alt.Chart(alt.NamedData("heat")).mark_rect().encode(x="i:O", y="j:O", color="v:Q")
@@ -30,7 +30,7 @@ def fn(lam, m):
         "curve": {
             "x": np.tile(x, 2),
             "y": np.r_[np.sin(6 * x) * lam, x**2],
-            "which": ["plain"] * 40 + ["leverage"] * 40,
+            "which": ["plain"] * 400 + ["leverage"] * 400,
         },
         "dots": {"x": torch.linspace(0, 1, m), "y": rng.normal(size=m)},
         "heat": {
@@ -177,7 +177,7 @@ def test_words_and_numbers_of_rows_must_be_the_same_twice():
             last = len(calls) % 2
             k = 4 + last * rows
             dots = {"x": np.arange(k), "y": np.arange(k)}
-            which = [f"leverage{last * word}"] * 80
+            which = [f"leverage{last * word}"] * 800
             return fn(lam, m) | {"dots": dots, "curve": fn(lam, m)["curve"] | {"which": which}}
 
         return called
