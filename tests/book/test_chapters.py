@@ -30,6 +30,7 @@ EXPLORERS = {
     "3_2_1_gaussian_initialization": 3,
 }  # at least one elsewhere
 PACKED_BYTES = 400 * 1024
+BOOK_BYTES = 1024 * 1024
 
 chapters = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 
@@ -199,6 +200,16 @@ def test_explorers_became_static_pages_of_modest_size(path):
         if "application/vnd.jupyter.widget-view+json" in o.get("data", {})
     ]
     assert not widgets, "a widget vanishes from a static page: show an Explorer instead"
+
+
+@pytest.mark.book
+def test_the_states_of_all_explorers_fit_into_a_megabyte():
+    total = 0
+    for path in [Path("chapters") / path.name for path in CHAPTERS] + [Path("book/intro.ipynb")]:
+        shown = (output["data"] for _, output in outputs(path) if "data" in output)
+        pages = ("".join(data.get("text/html", "")) for data in shown)
+        total += sum(packed_bytes(page) for page in pages if "lev-explorer" in page)
+    assert 0 < total <= BOOK_BYTES, total
 
 
 def packed_bytes(page: str) -> int:
