@@ -141,6 +141,7 @@ def _start(value, name: str, length: int, like: Tensor) -> Tensor:
 
 
 def as_problem(K, Y, lam, times, kappa, u0, K_test, u0_test) -> Problem:
+    """Return what a flow needs, checked; a start not given is 0."""
     K = as_square(K, "K")
     Y = as_vector(Y, "Y", len(K), K)
     lam = as_number(lam, "lam", above=0)
