@@ -55,6 +55,9 @@ from levlib.sampling.sample import sample
 # Imported on first use, so that the mathematics needs neither Jupyter nor Altair nor scikit-learn.
 _LAZY = dict.fromkeys(("Explorer", "Panel", "Slider"), "levlib.explorers.explorer")
 _LAZY |= {"COLOURS": "levlib.explorers.charts"}
+_LAZY |= dict.fromkeys(
+    ("Axis", "Which", "curves", "dots", "heat", "rule", "stacked"), "levlib.explorers.marks"
+)
 _LAZY |= dict.fromkeys(("FeatureRidge", "KernelRidge", "LeverageFeatures"), "levlib.estimators")
 
 __all__ = [

@@ -596,6 +596,7 @@ ARGUMENTS = [(call, argument) for call in SURFACE for argument in call.bad]
 # estimators, whose refusals tests/explorers/test_explorer.py and scikit-learn's check_estimator
 # hold.
 ELSEWHERE = {
+    "Axis",
     "check",
     "COLOURS",
     "ConjugateGradient",
@@ -614,7 +615,13 @@ ELSEWHERE = {
     "Perturbation",
     "Run",
     "TwoLayerNet",
+    "Which",
+    "curves",
     "data",
+    "dots",
+    "heat",
+    "rule",
+    "stacked",
 }
 
 

@@ -21,6 +21,14 @@ COLOURS = {
     "truth": "#7d8590",
     "data": "#7d8590",
 }
+# of a line, in pixels drawn and left out: the same difference for those who see no colours
+DASHES = {
+    "leverage": [1, 0],
+    "plain": [7, 2],
+    "exact": [2, 2],
+    "truth": [4, 3],
+    "data": [1, 0],
+}
 FONT = "system-ui, 'DejaVu Sans', sans-serif"
 QUIET = {
     "labelColor": "currentColor",
@@ -47,6 +55,7 @@ THEME = {
         "ramp": {"scheme": "viridis"},
     },
     "line": {"strokeWidth": 2},
+    "rule": {"color": "#888", "strokeWidth": 1.5},
     "point": {"filled": True, "size": 28},
 }
 # of a still picture, in pixels: a panel, the space beside it, the line above it
