@@ -53,7 +53,7 @@ from levlib.sampling.rejection import rejection_bound
 from levlib.sampling.sample import sample
 
 # Imported on first use, so that the mathematics needs neither Jupyter nor Altair nor scikit-learn.
-_LAZY = dict.fromkeys(("Explorer", "Panel", "Slider"), "levlib.explorers.explorer")
+_LAZY = dict.fromkeys(("Explorer", "Panel", "Question", "Slider"), "levlib.explorers.explorer")
 _LAZY |= {"COLOURS": "levlib.explorers.charts"}
 _LAZY |= dict.fromkeys(
     ("Axis", "Which", "curves", "dots", "heat", "rule", "stacked"), "levlib.explorers.marks"

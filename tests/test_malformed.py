@@ -613,6 +613,7 @@ ELSEWHERE = {
     "NTK",
     "Panel",
     "Perturbation",
+    "Question",
     "Run",
     "TwoLayerNet",
     "Which",

@@ -25,6 +25,7 @@ FLAGS = [
 ]
 TIME = """async ([explorer, moves]) => {
   const root = document.querySelectorAll('.lev-explorer')[explorer];
+  root.querySelector('.lev-skip')?.click();
   const inputs = [...root.querySelectorAll('input[type=range]')];
   const taken = [];
   for (let k = 0; k < moves; k++) {

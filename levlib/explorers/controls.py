@@ -136,6 +136,39 @@ class Panel:
     renderer: str = "svg"
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a reader predicts before the sliders of an explorer move; they wait for a guess or a
+    skip.
+
+    - `text`: the question, in plain text.
+    - `choices`: at least two different answers. Which one is right stands below the explorer.
+
+    Raises ValueError for an empty text and for fewer than two choices or repeated ones.
+
+    >>> import levlib as lv
+    >>> lv.Question("How many features will do?", ["about 70", "about 200"]).choices
+    ('about 70', 'about 200')
+    """
+
+    text: str
+    choices: Sequence[str]
+
+    def __post_init__(self):
+        if isinstance(self.choices, str) or not all(isinstance(c, str) for c in self.choices):
+            raise ValueError(f"choices must be a list of texts, got {self.choices!r}")
+        object.__setattr__(self, "choices", tuple(self.choices))
+        if not self.text.strip() or len(set(self.choices)) < max(2, len(self.choices)):
+            raise ValueError(
+                "a question needs a text and at least two different choices, got "
+                f"{self.text!r} and {self.choices}"
+            )
+
+    def spec(self) -> dict:
+        """Return what `lev.js` needs of a question."""
+        return {"text": self.text, "choices": list(self.choices)}
+
+
 def as_table(name: str, table) -> dict[str, np.ndarray]:
     """Return a table of `fn` as finite 1-D arrays of one length, a scalar as one row; or raise
     ValueError."""

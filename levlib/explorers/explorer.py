@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from levlib.explorers import assets, charts, packing
-from levlib.explorers.controls import Panel, Slider, as_table
+from levlib.explorers.controls import Panel, Question, Slider, as_table
 from levlib.files import write
 
 AGAIN = 8  # states that a sweep evaluates a second time
@@ -43,6 +43,7 @@ class Explorer:
     - `readout`: maps the name of a scalar to a label.
     - `caption`: stands below the panels.
     - `alt`: describes the whole to those who do not see it.
+    - `question`: a `Question` that the reader answers, or skips, before the sliders move.
 
     The start and the corners of the grid are evaluated at once: a failure, NaN, or a table of
     other columns raises ValueError that names the sliders' values; so does a chart that asks for
@@ -64,6 +65,7 @@ class Explorer:
     readout: Mapping[str, str] = field(default_factory=dict)
     caption: str = ""
     alt: str = ""
+    question: Question | None = None
 
     def __post_init__(self):
         self._names = [slider.name for slider in self.sliders]
@@ -155,6 +157,7 @@ class Explorer:
             "panels": self._compiled,
             "readout": [{"name": name, "label": label} for name, label in self.readout.items()],
             "caption": self.caption,
+            "question": self.question.spec() if self.question else None,
         }
 
     def html(self) -> str:

@@ -105,6 +105,38 @@ const sliderRow = (slider, moved) => {
   return { row: element("div", { class: "lev-slider" }, label, output, input), input, set };
 };
 
+// A question that is answered, or skipped, before the sliders move. Nothing keeps the guess but the
+// page as it stands.
+const questionForm = (question, done) => {
+  const name = `lev-question-${++count}`;
+  const choice = (text, k) => {
+    const id = `${name}-${k}`;
+    const input = element("input", { type: "radio", id, name, value: k });
+    const label = element("label", { for: id }, text);
+    return element("div", { class: "lev-choice" }, input, label);
+  };
+  const commit = element("button", { type: "submit", class: "lev-commit", disabled: "" }, "Commit");
+  const skip = element("button", { type: "button", class: "lev-skip" }, "Skip");
+  const legend = element("legend", {}, question.text);
+  const set = element("fieldset", {}, legend, ...question.choices.map(choice), commit, skip);
+  const status = element("p", { role: "status" }, "The sliders wait for your guess.");
+  const form = element("form", { class: "lev-question" }, set, status);
+  const end = (k) => {
+    set.disabled = true;
+    form.classList.add("lev-answered");
+    status.textContent = k < 0 ? "Skipped." : `Your guess: ${question.choices[k]}`;
+    done(k);
+  };
+  form.addEventListener("change", () => (commit.disabled = false));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    end(+new FormData(form).get(name));
+  });
+  skip.addEventListener("click", () => end(-1));
+  form.addEventListener("keydown", (event) => event.stopPropagation()); // JupyterLab and slides take keys
+  return form;
+};
+
 const panelBox = (panel) => {
   const view = element("div", { class: "lev-view" });
   const title = element("div", { class: "lev-title" }, panel.title);
@@ -131,7 +163,7 @@ const makeView = async ({ panel, view }, rows) => {
   return chart;
 };
 
-const mount = async (root, spec, source) => {
+const mount = async (root, spec, source, guessed = () => {}) => {
   const body = root.querySelector(".lev-body");
   let shown = spec.sliders.map((slider) => slider.start);
   let wanted = null;
@@ -154,7 +186,19 @@ const mount = async (root, spec, source) => {
   const boxes = spec.panels.map(panelBox);
   const error = element("p", { class: "lev-error", role: "alert", hidden: "" });
   const panels = element("div", { class: "lev-panels" }, ...boxes.map(({ box }) => box));
-  body.replaceChildren(controls, error, ...(spec.readout.length ? [readout] : []), panels);
+  const lock = (locked) => {
+    for (const input of controls.querySelectorAll("input, button")) input.disabled = locked;
+    root.classList.toggle("lev-locked", locked);
+  };
+  const answered = (k) => {
+    lock(false);
+    rows[0].input.focus({ preventScroll: true });
+    guessed(k);
+  };
+  const asked = spec.question ? [questionForm(spec.question, answered)] : [];
+  lock(asked.length > 0);
+  const shownReadout = spec.readout.length ? [readout] : [];
+  body.replaceChildren(...asked, controls, error, ...shownReadout, panels);
 
   const read = (tables) => {
     const pairs = spec.readout.map(({ name, label }) => {
@@ -238,7 +282,10 @@ const render = ({ model, el }) => {
   root.append(element("p", { class: "lev-caption" }, spec.caption));
   el.append(root);
   const mounted = new Promise((resolve) => requestAnimationFrame(resolve)).then(() =>
-    mount(root, spec, kernelSource(model)),
+    mount(root, spec, kernelSource(model), (k) => {
+      model.set("guess", k);
+      model.save_changes();
+    }),
   );
   model.on("change:index", () => mounted.then(({ move }) => move(model.get("index"))));
   return () => mounted.then(({ end }) => end());

@@ -10,7 +10,8 @@ from levlib.explorers.controls import as_rows
 
 
 class ExplorerWidget(anywidget.AnyWidget):
-    """The live form of an explorer; `index` is the position of its sliders, synced both ways.
+    """The live form of an explorer; `index` is the position of its sliders, synced both ways, and
+    `guess` the choice of a reader who answered its question, -1 of one who skipped it.
 
     >>> import levlib as lv                           # doctest: +SKIP
     >>> explorer.widget.observe(print, "index")       # doctest: +SKIP
@@ -21,6 +22,7 @@ class ExplorerWidget(anywidget.AnyWidget):
     spec = traitlets.Dict().tag(sync=True)
     index = traitlets.List(traitlets.Int()).tag(sync=True)
     answer = traitlets.Dict().tag(sync=True)
+    guess = traitlets.Int(None, allow_none=True).tag(sync=True)
 
     def __init__(self, explorer):
         self._explorer = explorer

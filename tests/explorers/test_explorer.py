@@ -460,3 +460,70 @@ def test_without_a_script_the_still_picture_stays(browser, saved):
     assert page.locator("img.lev-still").bounding_box()["height"] > 150
     assert page.get_by_alt_text("curves and dots with two sliders").count() == 1
     context.close()
+
+
+# ---- a question
+
+
+QUESTION = lv.Question("Which risk is lower?", ["plain", "leverage", "neither <b>"])
+
+
+@pytest.fixture
+def asked(browser, tmp_path):
+    explorer(question=QUESTION).save(tmp_path / "asked.html")
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto((tmp_path / "asked.html").as_uri())
+    page.wait_for_selector('.lev-explorer[data-ready="1"]')
+    yield page
+    context.close()
+
+
+def sliders_wait(tab) -> bool:
+    return all(
+        tab.locator(".lev-controls input, .lev-controls button").evaluate_all(
+            "all => all.map(e => e.disabled)"
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "choices"),
+    [("", ["a", "b"]), (" ", ["a", "b"]), ("Why?", ["a"]), ("Why?", ["a", "a"]), ("Why?", "ab")],
+)
+def test_a_question_needs_a_text_and_two_choices(text, choices):
+    with pytest.raises(ValueError, match=r"question|choices"):
+        lv.Question(text, choices)
+
+
+def test_an_explorer_without_a_question_says_so():
+    assert explorer().spec()["question"] is None
+    assert explorer(question=QUESTION).spec()["question"] == QUESTION.spec()
+
+
+@pytest.mark.browser
+def test_sliders_wait_for_a_guess_by_keyboard(asked):
+    assert sliders_wait(asked)
+    assert asked.locator(".lev-question legend").inner_text() == "Which risk is lower?"
+    assert asked.locator(".lev-choice").nth(2).inner_text() == "neither <b>"
+    assert asked.locator(".lev-commit").is_disabled()
+    asked.locator(".lev-choice input").first.focus()
+    asked.keyboard.press("ArrowDown")
+    asked.keyboard.press("Enter")
+    assert asked.locator('.lev-question [role="status"]').inner_text() == "Your guess: leverage"
+    assert not sliders_wait(asked)
+    assert asked.evaluate("document.activeElement.dataset.name") == "lam"
+    asked.keyboard.press("End")
+    settled(asked, "4,2")
+    asked.locator(".lev-reset").click()
+    settled(asked, "2,2")
+    assert not sliders_wait(asked), "reset does not ask again"
+
+
+@pytest.mark.browser
+def test_a_question_can_be_skipped_and_prints_without_buttons(asked):
+    asked.locator(".lev-skip").click()
+    assert not sliders_wait(asked)
+    asked.emulate_media(media="print")
+    assert asked.locator(".lev-question legend").is_visible()
+    assert not asked.locator(".lev-question button").first.is_visible()
