@@ -50,9 +50,12 @@ class Axis:
         """Return `field` on this axis as Altair's `channel`, alt.X or alt.Y."""
         if self.title is None:
             return channel(f"{field}:Q", scale=self.scale(), axis=None)
-        labels = {} if self.ticks is None else {"values": list(self.ticks)}
-        labels |= {"format": self.format} if self.format else {}
-        axis = alt.Axis(**({"tickCount": 5} | labels))
+        labels: dict[str, object] = {"tickCount": 5}
+        if self.ticks is not None:
+            labels["values"] = list(self.ticks)
+        if self.format:
+            labels["format"] = self.format
+        axis = alt.Axis(**labels)
         return channel(f"{field}:Q", title=self.title, scale=self.scale(), axis=axis)
 
 
@@ -81,8 +84,8 @@ def stacked(x, /, **lines) -> dict[str, list]:
 class Which:
     """What the entries of a column `which` look like: a colour of COLOURS for each, and a dash.
 
-    - `names`: entries that are keys of COLOURS; or one mapping, entry -> key of COLOURS or a colour
-      in hexadecimal.
+    - `names`: entries that are keys of COLOURS; or mappings, entry -> key of COLOURS or a colour in
+      hexadecimal.
     - `dashes`: whether lines differ by their dash too, for eyes that do not tell the colours apart.
 
     >>> import levlib as lv
@@ -93,8 +96,9 @@ class Which:
     """
 
     def __init__(self, *names: str | Mapping[str, str], dashes: bool = True):
-        first = names[0] if names else {}
-        keys = {name: name for name in names} if isinstance(first, str) else dict(first)
+        keys: dict[str, str] = {}
+        for name in names:
+            keys |= {name: name} if isinstance(name, str) else dict(name)
         unknown = [key for key in keys.values() if key not in COLOURS and key[:1] != "#"]
         if not keys or unknown:
             raise ValueError(f"names must be among {list(COLOURS)}, got {unknown}")
@@ -112,8 +116,8 @@ class Which:
         if self._dashes is None:
             return {}
         scale = alt.Scale(domain=self.names, range=self._dashes)
-        legend = alt.Legend() if legend else None
-        return {"strokeDash": alt.StrokeDash("which:N", scale=scale, legend=legend)}
+        shown = alt.Legend() if legend else None
+        return {"strokeDash": alt.StrokeDash("which:N", scale=scale, legend=shown)}
 
 
 def curves(
@@ -178,8 +182,8 @@ def dots(
     ['rule', 'point']
     """
     across = x.place(alt.X, "x")
-    one = isinstance(which, str)
-    ink = {"color": alt.value(_colour(which))} if one else {"color": which.colour(legend)}
+    colour = alt.value(_colour(which)) if isinstance(which, str) else which.colour(legend)
+    ink = {"color": colour}
     base = alt.Chart(alt.NamedData(table))
     marks = {"clip": True, "size": 40, "filled": True, "opacity": 1} | style
     points = base.mark_point(**marks).encode(across, y.place(alt.Y, "y"), **ink)
@@ -200,9 +204,10 @@ def rule(table: str, *, x: Axis | None = None, y: Axis | None = None, **style) -
     >>> lv.rule("m", x=lv.Axis("width m", log=True)).to_dict()["mark"]["type"]
     'rule'
     """
-    if (x is None) == (y is None):
+    places = {"x": (x, alt.X), "y": (y, alt.Y)}
+    place = {name: axis.place(way, "value") for name, (axis, way) in places.items() if axis}
+    if len(place) != 1:
         raise ValueError("give the axis on which the scalar lies: x or y")
-    place = {"x": x.place(alt.X, "value")} if x else {"y": y.place(alt.Y, "value")}
     marks = {"color": GREY, "strokeWidth": 1.5, "clip": True} | style
     return alt.Chart(alt.NamedData(table)).mark_rule(**marks).encode(**place)
 
