@@ -19,7 +19,7 @@ def check(answer, test: Callable, *, cases: int = 5, seed: int | None = None) ->
 
     `test(answer, chance)` draws its inputs from `chance`, a random.Random, finds the right value
     another way, and asserts; the message of the assert is what the reader sees. An answer that is
-    still `...` prints a reminder; where answers are graded (the variable NBGRADER_EXECUTION is set)
+    still `...` prints a reminder (but not where LEVLIB_STATIC=1 builds a page); where answers are graded (the variable NBGRADER_EXECUTION is set)
     it is refused, since a print would score full marks. The seed of a failure is printed; `seed`,
     or the variable LEVLIB_CHECK_SEED, gives the same inputs again.
 
@@ -41,7 +41,8 @@ def check(answer, test: Callable, *, cases: int = 5, seed: int | None = None) ->
     if answer is ...:
         if os.environ.get("NBGRADER_EXECUTION"):
             raise NotYet("there is no answer")
-        print("not answered yet")
+        if os.environ.get("LEVLIB_STATIC") != "1":  # a page that no one can answer stays silent
+            print("not answered yet")
         return
     seed = _seed() if seed is None else as_count(seed, "seed", least=0)
     for case in range(cases):

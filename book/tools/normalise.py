@@ -2,7 +2,7 @@
 book/tools/normalise.py [--check].
 
 No outputs, no counts, a fixed kernel, stable cell ids; of a cell's metadata only the tags and the
-MyST-NB options stay.
+MyST-NB options stay. The sentence "Reading takes N minutes" holds what reading.py counts.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from reading import with_minutes
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 KEPT = ("tags", "mystnb")
@@ -54,9 +55,10 @@ def normalised(text: str, stem: str) -> str:
             f"{stem}: expected a notebook of format 4, got {raw.get('nbformat')}; save it in "
             "JupyterLab"
         )
+    joined = [cell | {"source": "".join(cell["source"])} for cell in raw["cells"]]
     cells = [
         normal_cell(cell, name)
-        for cell, name in zip(raw["cells"], cell_ids(raw["cells"], stem), strict=True)
+        for cell, name in zip(with_minutes(joined), cell_ids(joined, stem), strict=True)
     ]
     metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
