@@ -19,9 +19,10 @@ def check(answer, test: Callable, *, cases: int = 5, seed: int | None = None) ->
 
     `test(answer, chance)` draws its inputs from `chance`, a random.Random, finds the right value
     another way, and asserts; the message of the assert is what the reader sees. An answer that is
-    still `...` prints a reminder (but not where LEVLIB_STATIC=1 builds a page); where answers are graded (the variable NBGRADER_EXECUTION is set)
-    it is refused, since a print would score full marks. The seed of a failure is printed; `seed`,
-    or the variable LEVLIB_CHECK_SEED, gives the same inputs again.
+    still `...` prints a reminder (but not where LEVLIB_STATIC=1 builds a page); where answers are
+    graded (the variable NBGRADER_EXECUTION is set) it is refused, since a print would score full
+    marks. The seed of a failure is printed; `seed`, or the variable LEVLIB_CHECK_SEED, gives the
+    same inputs again.
 
     Raises NotYet where the test fails or the answer raises; TypeError where `test` is no function.
     Cost: that of `cases` calls.
