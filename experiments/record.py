@@ -44,7 +44,10 @@ def device_name(device: str) -> str:
 
 @cache  # asked first before a run changes its own result file
 def commit() -> str:
-    """Return the commit of the working tree, marked where files of it have changed since."""
+    """Return the commit of the working tree, marked where files of it have changed since.
+
+    A copy without its history says it in the variable LEVLIB_COMMIT.
+    """
     command = [
         "git",
         "-C",
@@ -55,7 +58,7 @@ def commit() -> str:
         "--abbrev=12",
     ]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    return ran.stdout.strip() or "unknown"
+    return ran.stdout.strip() or os.environ.get("LEVLIB_COMMIT", "unknown")
 
 
 def kept_rows(path: Path) -> list[dict]:
@@ -79,7 +82,7 @@ def write_result(
         except PackageNotFoundError:
             continue
     result = {
-        "script": "experiments/" + script.replace("speed_", "speed/") + ".py",
+        "script": "experiments/" + script.replace("speed_", "speed/").removesuffix("_gpu") + ".py",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": processor(),
         **({"device": device_name(device)} if device else {}),

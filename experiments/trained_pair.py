@@ -1,9 +1,9 @@
 """What a leverage start does for a trained net: one close pair with opposed labels, over the width.
 
-python -m experiments.trained_pair [--device cuda] [--most WIDTH] [--only CASE ...] [--fresh].
-Writes experiments/results/trained_pair.json after each run; a second start does only what is
-missing, --fresh starts anew. Widths are powers of 4, from 256 to 2^18 on a CPU and to 2^22 on a
-GPU: some hours on one core.
+python -m experiments.trained_pair [--device cuda] [--least WIDTH] [--most WIDTH] [--seconds S]
+[--only CASE ...] [--fresh]. Writes experiments/results/trained_pair.json after each run
+(trained_pair_gpu.json on a GPU); a second start does only what is missing, --fresh starts anew.
+Widths are powers of 4, from 256 to 2^18 on a CPU, some hours on one core, and to 2^22 on a GPU.
 
 The nets have kappa = 1 and train by `lv.train` to T = 5 / (Lambda_0 + lam), Lambda_0 the smallest
 eigenvalue of H. Units come from the Gaussian ("gaussian"), from the leverage density ("leverage"),
@@ -26,7 +26,9 @@ Gaussian nets of width m gain, to be laid beside leverage nets of width m.
 
 import argparse
 import math
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -38,7 +40,7 @@ from experiments.pair_cases import ALL, PAPER, Case, cases
 from experiments.record import RESULTS, device_name, kept_rows, write_result
 
 NTK = lv.NTK()
-NAME = "trained_pair"
+NAMES = {"cpu": "trained_pair", "cuda": "trained_pair_gpu"}
 MOST = {"cpu": 2**18, "cuda": 2**22}
 
 
@@ -161,11 +163,11 @@ def run(problem: Problem, job: Job) -> dict:
     }
 
 
-def jobs(case: Case, gain: float, most: int) -> list[Job]:
+def jobs(case: Case, gain: float, most: int, least: int = 256) -> list[Job]:
     """Return the runs of a case, narrow nets first: a stop leaves a figure that is whole as far as
     it goes."""
     found = []
-    for m in (4**k for k in range(4, 12) if 4**k <= min(most, case.most)):
+    for m in (4**k for k in range(4, 12) if least <= 4**k <= min(most, case.most)):
         for seed in range(case.seeds):
             for penalty, doubled in case.settings:
                 found += [Job(kind, m, seed, penalty, doubled) for kind in case.kinds]
@@ -209,9 +211,19 @@ def same(row: dict, new: dict) -> bool:
     return all(row.get(key) == new[key] for key in ("name", "n", "d", "lam", "pair", "device"))
 
 
-def measure(table: list[Case], most: int, device: str, folder=RESULTS, fresh: bool = False) -> int:
-    """Do the runs that the result file lacks, write it after each; return how many were done."""
-    kept = [] if fresh else kept_rows(folder / f"{NAME}.json")
+def measure(
+    table: list[Case],
+    most: int,
+    device: str,
+    folder=RESULTS,
+    fresh: bool = False,
+    least: int = 256,
+    seconds: float = math.inf,
+) -> int:
+    """Do the runs that the result file lacks until the seconds are over, write it after each;
+    return how many were done."""
+    name, start = NAMES[device.split(":")[0]], time.monotonic()
+    kept = [] if fresh else kept_rows(folder / f"{name}.json")
     problems = [Problem.of(case, device) for case in table]
     rows = [fresh_row(case, problem, device) for case, problem in zip(table, problems, strict=True)]
     rows = [next((row for row in kept if same(row, new)), new) for new in rows]
@@ -220,14 +232,16 @@ def measure(table: list[Case], most: int, device: str, folder=RESULTS, fresh: bo
     todo = []
     for at, case in enumerate(table):
         done = {tuple(each[field] for field in fields) for each in rows[at]["runs"]}
-        wanted = jobs(case, rows[at]["gain"], most)
+        wanted = jobs(case, rows[at]["gain"], most, least)
         todo += [(at, job) for job in wanted if job.key() not in done]
     todo.sort(key=lambda one: one[1].m)
     with tqdm(total=sum(job.m for _, job in todo), unit="unit", unit_scale=True) as bar:
-        for at, job in todo:
+        for number, (at, job) in enumerate(todo):
+            if time.monotonic() - start > seconds:
+                return number
             bar.set_description(f"{table[at].name}, {job.kind}, m = {job.m}, seed {job.seed}")
             rows[at]["runs"].append(run(problems[at], job))
-            write_result(NAME, rows + others, folder, device)
+            write_result(name, rows + others, folder, device)
             bar.update(job.m)
     return len(todo)
 
@@ -256,14 +270,19 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=device, help="cpu or cuda")
     parser.add_argument("--most", type=int, help="the widest net (default: 2^22 GPU, 2^18 CPU)")
+    parser.add_argument("--least", type=int, default=256, help="the narrowest net (default: 256)")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="start no run after these")
     parser.add_argument("--only", nargs="+", choices=[case.name for case in cases()])
     parser.add_argument("--fresh", action="store_true", help="forget what has run")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to")
     options = parser.parse_args()
     most = options.most or MOST[options.device.split(":")[0]]
     table = [case for case in cases() if not options.only or case.name in options.only]
-    measure(table, most, options.device, fresh=options.fresh)
+    limits = {"least": options.least, "seconds": options.seconds}
+    measure(table, most, options.device, options.results, options.fresh, **limits)
     print("medians over the seeds: Gaussian, leverage, mixture")
-    for row in kept_rows(RESULTS / f"{NAME}.json"):
+    name = NAMES[options.device.split(":")[0]]
+    for row in kept_rows(options.results / f"{name}.json"):
         settings = {(each["penalty"], each["antisymmetric"]) for each in row["runs"]}
         for setting in sorted(settings):
             for m in sorted({each["m"] for each in row["runs"] if each["kind"] == "leverage"}):

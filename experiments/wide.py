@@ -2,9 +2,9 @@
 and the trained error.
 
 python -m experiments.wide [--device cuda] [--most WIDTH] [--fresh]. Writes
-experiments/results/wide.json after each run; a second start computes only what is missing, --fresh
-starts anew. Widths are powers of 4, to 2^22 on a GPU and to 2^16 on a CPU: a quarter of an hour on
-one core.
+experiments/results/wide.json after each run (wide_gpu.json on a GPU); a second start computes only
+what is missing, --fresh starts anew. Widths are powers of 4, to 2^22 on a GPU and to 2^16 on a CPU:
+a quarter of an hour on one core.
 
 The data of a case is fixed, n = 256 unit rows in d = 32, and a seed draws the weights and the
 signs. Leverage weights are drawn by rejection, which is exact and holds no n x m array. "sphere"
@@ -39,6 +39,7 @@ import levlib as lv
 from experiments.record import RESULTS, device_name, kept_rows, write_result
 
 KINDS = ("plain", "leverage")
+NAMES = {"cpu": "wide", "cuda": "wide_gpu"}
 MOST = {"cpu": 2**16, "cuda": 2**22}
 DECAY = 5.0
 
@@ -176,7 +177,8 @@ def measure(
 ) -> int:
     """Do the runs that the result file lacks, narrow nets first, and write it after each; return
     how many were done."""
-    kept = [] if fresh else kept_rows(folder / "wide.json")
+    name = NAMES[device.split(":")[0]]
+    kept = [] if fresh else kept_rows(folder / f"{name}.json")
     problems = [Problem.of(case, device) for case in table]
     rows = [fresh_row(case, problem, device) for case, problem in zip(table, problems, strict=True)]
     rows = [next((row for row in kept if same(row, new)), new) for new in rows]
@@ -198,7 +200,7 @@ def measure(
         for at, kind, m, seed in todo:
             bar.set_description(f"{table[at].name}, m = {m}, seed {seed}, {kind}")
             rows[at]["runs"].append(run(problems[at], kind, m, seed))
-            write_result("wide", rows, folder, device)
+            write_result(name, rows, folder, device)
             bar.update(m)
     return len(todo)
 
@@ -225,12 +227,14 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=5, help="draws for each width (default: 5)")
     parser.add_argument("--fresh", action="store_true", help="forget what has run")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to")
     options = parser.parse_args()
     most = options.most or MOST[options.device.split(":")[0]]
     widths = [4**k for k in range(3, 64) if 4**k <= most]
-    measure(cases(), widths, options.seeds, options.device, fresh=options.fresh)
+    measure(cases(), widths, options.seeds, options.device, options.results, options.fresh)
     print("medians over the seeds, plain and leverage")
-    for row in kept_rows(RESULTS / "wide.json"):
+    name = NAMES[options.device.split(":")[0]]
+    for row in kept_rows(options.results / f"{name}.json"):
         for m in sorted({run["m"] for run in row["runs"]}):
             print(table_line(row, m))
 
