@@ -133,7 +133,8 @@ const questionForm = (question, done) => {
     end(+new FormData(form).get(name));
   });
   skip.addEventListener("click", () => end(-1));
-  form.addEventListener("keydown", (event) => event.stopPropagation()); // JupyterLab and slides take keys
+  // JupyterLab and slides take keys for themselves
+  form.addEventListener("keydown", (event) => event.stopPropagation());
   return form;
 };
 
