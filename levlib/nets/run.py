@@ -18,9 +18,11 @@ class Run:
 
     `predictions` (k, n) is u_nn(t), `loss` (k,) the regularized loss; `movement` (k,) is max_r
     |w_r(t) - w_r(0)| over the rows of all weights, `distance` |W(t) - W(0)|_F, `norm` |W(t)|_F.
-    `kernels` (k, n, n) holds H(t), and `test_predictions` (k, n_test) what the net says on X_test,
-    or None where they were not asked for. `lr` is the step, `Lambda_0` the smallest eigenvalue of
-    H(0), and `stopped` says at which step and why a run ended early, else None.
+    `kernels` (k, n, n) holds H(t), or the kernel of averaged masks, and `test_predictions`
+    (k, n_test) what the net says on X_test, or None where they were not asked for. `lr` is the
+    step. `Lambda_0` is the smallest eigenvalue of H(0) that is not zero (up to n eps lmax): an
+    exact null direction is never excited. `stopped` says at which step and why a run ended early,
+    else None.
     """
 
     times: Tensor

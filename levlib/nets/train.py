@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,80 +19,11 @@ from levlib.checks import (
     as_tensor,
     as_vector,
 )
-from levlib.linalg import blocks
+from levlib.nets.log import Log, Plan
 from levlib.nets.net import Net, as_net
 from levlib.nets.run import Run
 
 PROGRESS_DELAY = 2  # seconds: a run that is over before then shows no bar
-MOVEMENT_BYTES = 2**26
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a run goes: the steps and their size, the penalty on the weights and its factor, and the
-    smallest eigenvalue of H(0)."""
-
-    lr: float
-    steps: int
-    lam: float
-    ridge: float
-    penalty: str
-    Lambda_0: float
-
-
-class Log:
-    """The records of a run as it goes, and the weights that it started from."""
-
-    def __init__(self, net: Net, X: Tensor, X_test: Tensor | None, kernels: bool):
-        self.net = net
-        self.X = X
-        self.X_test = X_test
-        self.kernels = kernels
-        self.start = [W.clone() for W in net.weights]
-        self.records: list[dict[str, Tensor]] = []
-
-    def add(self, step: int, u: Tensor, data_loss: Tensor, plan: Plan) -> None:
-        """Record the net as it is after `step` steps, where it predicts u."""
-        movement, distance, norm = (u.new_tensor(value) for value in self._moved())
-        weight = norm if plan.penalty == "origin" else distance
-        record = {
-            "times": u.new_tensor(step * plan.lr),
-            "predictions": u,
-            "loss": data_loss + plan.ridge / 2 * weight**2,
-            "movement": movement,
-            "distance": distance,
-            "norm": norm,
-        }
-        if self.kernels:
-            record["kernels"] = self.net.dynamic_kernel(self.X)
-        if self.X_test is not None:
-            record["test_predictions"] = self.net(self.X_test)
-        self.records.append(record)
-
-    def result(self, plan: Plan, stopped: str | None) -> Run:
-        """Return the run, with None for what was not asked for."""
-        stacked: dict[str, Any] = {"kernels": None, "test_predictions": None}
-        for name in self.records[0]:
-            stacked[name] = torch.stack([record[name] for record in self.records])
-        return Run(
-            **stacked,
-            lr=plan.lr,
-            lam=plan.lam,
-            kappa=self.net.kappa,
-            penalty=plan.penalty,
-            Lambda_0=plan.Lambda_0,
-            stopped=stopped,
-        )
-
-    def _moved(self) -> tuple[float, float, float]:
-        largest = moved = norm = 0.0
-        for W, W_0 in zip(self.net.weights, self.start, strict=True):
-            for rows in blocks(len(W), W.shape[1] * W.element_size(), MOVEMENT_BYTES):
-                squares = (W[rows] - W_0[rows]).square_().sum(1)
-                largest = max(largest, float(squares.max()))
-                moved += float(squares.sum())
-                norm += float(W[rows].square().sum())
-        return largest**0.5, moved**0.5, norm**0.5
 
 
 @torch.no_grad()
@@ -109,7 +38,7 @@ def train(
     lr: float | None = None,
     penalty: str = "origin",
     record=None,
-    kernels: bool = False,
+    kernels: bool | str = False,
     X_test=None,
     progress: bool = True,
 ) -> Run:
@@ -128,7 +57,9 @@ def train(
     - `penalty`: "origin" for |W|^2, "init" for |W - W(0)|^2 in its place.
     - `record`: a number of intervals, or flow times, at which the run is recorded beside its start
       and its end.
-    - `kernels`: whether each record holds H(t).
+    - `kernels`: True where each record shall hold H(t); "averaged" (a TwoLayerNet) for the kernel
+      with each mask averaged over the steps since the last record, with which Eq. 13, 14 and 16
+      hold also where units slide along kinks.
     - `X_test`: (k, d), points whose predictions each record holds.
     - `progress`: whether a run of more than two seconds shows a bar.
 
@@ -154,7 +85,7 @@ def train(
     record = _as_record(record)
     plan = _plan(net, X, lam, penalty, **goal)
     marks = _marks(record, plan)
-    log = Log(net, X, X_test, bool(kernels))
+    log = Log(net, X, X_test, _as_kernels(kernels, net))
     return log.result(plan, _descend(log, Y, plan, marks, progress))
 
 
@@ -175,6 +106,7 @@ def _descend(log: Log, Y: Tensor, plan: Plan, marks: set[int], progress) -> str 
                     f"{stopped}: the run ends there; take a smaller lr, or float64", stacklevel=3
                 )
                 return stopped
+            log.see()
             if step in marks:
                 log.add(step, u, loss, plan)
             if step < plan.steps:
@@ -188,6 +120,14 @@ def _step(weights, start, gradients, plan: Plan) -> None:
         W.mul_(1 - plan.lr * plan.ridge).add_(G, alpha=-plan.lr)
         if plan.penalty == "init":
             W.add_(W_0, alpha=plan.lr * plan.ridge)
+
+
+def _as_kernels(kernels, net: Net) -> bool | str:
+    if isinstance(kernels, str) and kernels != "averaged":
+        raise ValueError(f'kernels must be True, False or "averaged", got {kernels!r}')
+    if kernels == "averaged" and not (hasattr(net, "masks") and hasattr(net, "kernel_of")):
+        raise ValueError('kernels="averaged" needs a net with the methods masks and kernel_of')
+    return kernels if isinstance(kernels, str) else bool(kernels)
 
 
 def _as_goal(time, steps, lr) -> dict:
@@ -223,7 +163,9 @@ def _plan(
     # Remark 4.2: <grad f, W> = L f, so that |W|^2 pulls f back L times as fast
     ridge = lam / net.layers if penalty == "origin" else lam
     values = torch.linalg.eigvalsh(net.dynamic_kernel(X).double())
-    lowest = max(float(values[0]), 0.0)
+    # an exact null direction of H is one of f at every W: it is never excited, and sets no pace
+    null = len(X) * torch.finfo(X.dtype).eps * float(values[-1])
+    lowest = float(values[values > null].min()) if float(values[-1]) > 0 else 0.0
     highest = net.kappa**2 * float(values[-1])
     if lr is not None and lr * (highest + ridge) >= 2:
         raise ValueError(

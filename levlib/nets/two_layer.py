@@ -157,6 +157,46 @@ class TwoLayerNet:
             common.addmm_(S.T, S if Z is None else self._scaled_mask(other, units))
         return common.mul_(X @ other.T)
 
+    @torch.no_grad()
+    def masks(self, X) -> Tensor:
+        """Return the 0/1 masks 1[w_r.x_i > 0] at the present W, shape (m, n) for X (n, d).
+
+        Raises ValueError for bad points. Cost: n m d.
+
+        >>> import levlib as lv
+        >>> g = torch.Generator().manual_seed(0)
+        >>> net = lv.TwoLayerNet.from_draw(lv.Draw(torch.eye(2), torch.ones(2)), generator=g)
+        >>> net.masks([[1.0, -1.0]])
+        tensor([[1.],
+                [0.]])
+        """
+        X = as_points(X, "X", self.d, like=self.W)
+        return (self.W @ X.T).gt_(0)
+
+    @torch.no_grad()
+    def kernel_of(self, masks: Tensor, X) -> Tensor:
+        """Return the dynamic kernel that masks between 0 and 1 give, (n, n) for (m, n) masks.
+
+        H_ij = x_i.x_j sum_r output_r^2 mask_ri mask_rj. A unit that slides along the kink of x_i
+        has a mask between 0 and 1 there, the share of steps at which it is active, and does not
+        move across: w_r'.x_i = 0. So products of averages, and not averages of products, let Eq. 16
+        hold. Raises ValueError for another shape. Cost: n^2 m. Source: Filippov 1988, for
+        differential equations with a right side that jumps.
+
+        >>> import levlib as lv
+        >>> g = torch.Generator().manual_seed(0)
+        >>> net = lv.TwoLayerNet.from_draw(lv.Draw(torch.eye(2), torch.ones(2)), generator=g)
+        >>> X = torch.tensor([[1.0, -1.0]])
+        >>> torch.equal(net.kernel_of(net.masks(X), X), net.dynamic_kernel(X))
+        True
+        """
+        X = as_points(X, "X", self.d, like=self.W)
+        masks = as_points(masks, "masks", len(X), like=self.W)
+        if len(masks) != self.m:
+            raise ValueError(f"masks must have a row for each of {self.m} units, got {len(masks)}")
+        scaled = masks * self.output[:, None].abs()
+        return (scaled.T @ scaled).mul_(X @ X.T)
+
     def _blocks(self, n: int) -> Iterator[slice]:
         return blocks(self.m, n * self.W.element_size(), BLOCK_BYTES[self.W.device.type])
 
