@@ -77,6 +77,8 @@ def compile_panel(panel, columns: dict[str, list[str]]) -> dict:
     foreign = _find(chart, "values", inside="data") or _find(chart, "url", inside="data")
     if "datasets" in chart or foreign or not tables:
         raise ValueError('charts must name their data: alt.Chart(alt.NamedData("curve"))')
+    if "root" in tables:
+        raise ValueError("a table must not be called root: Vega keeps that name for itself")
     unknown = set(tables) - columns.keys()
     asked = {name for name in _find(chart, "field") if isinstance(name, str)} - _made(chart)
     missing = asked - {column for table in tables for column in columns.get(table, ())}

@@ -65,3 +65,9 @@ def test_stacked_keeps_each_line_and_its_name():
 def test_what_cannot_be_drawn_is_refused(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_a_table_of_a_name_that_vega_keeps_is_refused():
+    panel = lv.Panel(lv.rule("root", x=M))
+    with pytest.raises(ValueError, match="root"):
+        lv.Explorer(lambda m: {"root": m}, [lv.Slider("m", [1.0, 2.0])], [panel])
