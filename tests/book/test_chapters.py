@@ -38,7 +38,6 @@ OLD_FORM = {
     "2_3_convergence_of_networks",
     "2_4_continuous_fourier_transform",
     "3_1_kernel_approximation",
-    "3_2_2_leverage_initialization",
     "4_1_matrix_concentration",
     "4_2_gradient_flow",
     "4_3_deep_networks",
