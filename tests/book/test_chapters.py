@@ -39,7 +39,6 @@ OLD_FORM = {
     "2_4_continuous_fourier_transform",
     "3_1_kernel_approximation",
     "4_1_matrix_concentration",
-    "4_2_gradient_flow",
     "4_3_deep_networks",
     "5_when_leverage_helps",
 }
