@@ -42,7 +42,7 @@ OLD_FORM = {
     "4_3_deep_networks",
     "5_when_leverage_helps",
 }
-OPEN_LINES, MINUTES, COLUMNS, FIRST_EXPLORER, STUB = 260, 40, 78, 90, 12
+OPEN_LINES, MINUTES, COLUMNS, FIRST_EXPLORER, STUB = 260, 40, 78, 100, 12
 # What a folded cell may take from levlib: the pieces of a picture, and nothing that computes.
 PICTURE = {"Axis", "COLOURS", "Explorer", "Panel", "Question", "Slider", "Which"}
 PICTURE |= {"curves", "dots", "heat", "rule", "stacked"}
