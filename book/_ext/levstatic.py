@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import reading
 import yaml
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -81,9 +82,36 @@ class PaperMap(SphinxDirective):
         return [box]
 
 
+class ReadingPaths(SphinxDirective):
+    """`{reading-paths}` lists paths through the book, each with the minutes of its pages added up.
+
+    A line is `name | page, page | what to do there`.
+    """
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        lines = []
+        for line in self.content:
+            name, pages, note = (part.strip() for part in line.split("|"))
+            listed = [page.strip() for page in pages.split(",")]
+            total = sum(self._minutes(page) for page in listed)
+            links = ", ".join(f"{{doc}}`/{page}`" for page in listed)
+            lines += [f"- **{name}**, {total} minutes of reading: {links}. {note}", ""]
+        box = nodes.container()
+        self.state.nested_parse(StringList(lines, self.env.docname), self.content_offset, box)
+        return [box]
+
+    def _minutes(self, page: str) -> int:
+        path = Path(self.env.srcdir) / f"{page}.ipynb"
+        self.env.note_dependency(str(path))
+        return reading.minutes(reading.read(path))
+
+
 def setup(app):
     app.connect("config-inited", add_explorer_assets)
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("autodoc-process-docstring", escape_docstring, priority=400)
     app.add_directive("paper-map", PaperMap)
+    app.add_directive("reading-paths", ReadingPaths)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

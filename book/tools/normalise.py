@@ -13,11 +13,14 @@ import sys
 from pathlib import Path
 
 import nbformat
-from reading import with_minutes
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+
+from reading import with_minutes  # noqa: E402
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 KEPT = ("tags", "mystnb")
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def cell_ids(cells: list[dict], stem: str) -> list[str]:

@@ -13,7 +13,7 @@ from statistics import median
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "book" / "tools"))
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 import reading  # noqa: E402
 

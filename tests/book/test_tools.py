@@ -23,6 +23,7 @@ sys.path.insert(0, str(TOOLS))
 
 import matrix  # noqa: E402
 import normalise  # noqa: E402
+import reading  # noqa: E402
 import runner  # noqa: E402
 import stage  # noqa: E402
 
@@ -34,6 +35,32 @@ def notebook(*sources, ids=None, **metadata) -> str:
     for cell, name in zip(cells, ids or [], strict=False):
         cell["id"] = name
     return nbformat.writes(nbformat.v4.new_notebook(cells=cells))
+
+
+# ---- the minutes of a page
+
+
+def page(*cells: tuple[str, str, list[str]]) -> list[dict]:
+    return [
+        {"cell_type": kind, "source": text, "metadata": {"tags": tags}}
+        for kind, text, tags in cells
+    ]
+
+
+def test_minutes_count_what_a_page_shows():
+    prose = ("markdown", "word " * 150, [])
+    fold = ("markdown", "```{admonition} Hint\n:class: dropdown\n" + "word " * 900 + "\n```", [])
+    lines = ("code", "x = 1\n\n" * 15, [])
+    assert reading.minutes(page(prose, fold, lines)) == 2
+    assert reading.minutes(page(prose, lines, ("code", "lv.Explorer(\n" * 40, ["hide-input"]))) == 4
+    assert reading.minutes(page(prose, ("markdown", "word " * 900, ["solution"]))) == 1
+
+
+def test_the_normaliser_writes_the_minutes_and_only_there():
+    said = page(("markdown", "Reading takes 99 minutes; it is worth them. 99", []))
+    assert (
+        reading.with_minutes(said)[0]["source"] == "Reading takes 1 minutes; it is worth them. 99"
+    )
 
 
 # ---- the normaliser
