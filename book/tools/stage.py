@@ -177,6 +177,8 @@ def run_notebooks(root: Path, stage: Path, manifest: Manifest, run=execute) -> l
             manifest.save()
         else:
             failed.append(path)
+    seconds = sum(record["seconds"] for record in done.values())
+    print(f"   {len(done)} notebooks took {seconds:.0f} s when they ran", flush=True)
     return failed
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import levlib
+from tests.book.test_chapters import OLD_FORM
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "stage" / "_build" / "html"
@@ -292,6 +293,30 @@ def test_a_page_follows_the_reader_into_the_dark(visits, page):
     dark = brightness()
     tab.emulate_media(color_scheme="light")
     assert light > 600 and dark < 150
+
+
+LAYOUT = """() => {
+    const code = [...document.querySelectorAll('.cell_input pre, .cell_output pre')];
+    return [
+        document.querySelector('.lev-explorer').getBoundingClientRect().top + scrollY,
+        code.filter(e => e.offsetParent && e.scrollWidth > e.clientWidth + 1).length,
+    ];
+}"""
+NEW_FORM = [
+    page for page in PAGES if page.startswith("chapters/") and Path(page).name not in OLD_FORM
+]
+
+
+@pytest.mark.book
+@pytest.mark.browser
+@pytest.mark.parametrize("page", NEW_FORM)
+def test_a_page_shows_its_explorer_within_two_screens_and_cuts_no_code(browser, html, page):
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab.goto((html / f"{page}.html").as_uri())
+    tab.wait_for_selector(".lev-explorer[data-ready='1']")
+    top, cut = tab.evaluate(LAYOUT)
+    tab.close()
+    assert top <= 2000 and cut == 0
 
 
 PICTURES = """explorer => [...explorer.querySelectorAll('.lev-panel')].map(panel =>
