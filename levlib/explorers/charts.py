@@ -73,17 +73,7 @@ def compile_panel(panel, columns: dict[str, list[str]]) -> dict:
             "a panel is one picture: give each part of a concatenated or faceted chart a panel of "
             "its own"
         )
-    tables = sorted(set(_find(chart, "name", inside="data")))
-    foreign = _find(chart, "values", inside="data") or _find(chart, "url", inside="data")
-    if "datasets" in chart or foreign or not tables:
-        raise ValueError('charts must name their data: alt.Chart(alt.NamedData("curve"))')
-    if "root" in tables:
-        raise ValueError("a table must not be called root: Vega keeps that name for itself")
-    unknown = set(tables) - columns.keys()
-    asked = {name for name in _find(chart, "field") if isinstance(name, str)} - _made(chart)
-    missing = asked - {column for table in tables for column in columns.get(table, ())}
-    if unknown or missing:
-        raise ValueError(f"a chart asks for {sorted(unknown | missing)}, but fn returns {columns}")
+    tables = _checked_tables(chart, columns)
     chart |= {
         "width": WIDTH,
         "height": panel.height,
@@ -98,6 +88,22 @@ def compile_panel(panel, columns: dict[str, list[str]]) -> dict:
         "tables": tables,
         "vega": vl_convert.vegalite_to_vega(chart),
     }
+
+
+def _checked_tables(chart: dict, columns: dict[str, list[str]]) -> list[str]:
+    """Return the tables that a chart reads, or raise ValueError for what `fn` does not give."""
+    tables = sorted(set(_find(chart, "name", inside="data")))
+    foreign = _find(chart, "values", inside="data") or _find(chart, "url", inside="data")
+    if "datasets" in chart or foreign or not tables:
+        raise ValueError('charts must name their data: alt.Chart(alt.NamedData("curve"))')
+    if "root" in tables:
+        raise ValueError("a table must not be called root: Vega keeps that name for itself")
+    unknown = set(tables) - columns.keys()
+    asked = {name for name in _find(chart, "field") if isinstance(name, str)} - _made(chart)
+    missing = asked - {column for table in tables for column in columns.get(table, ())}
+    if unknown or missing:
+        raise ValueError(f"a chart asks for {sorted(unknown | missing)}, but fn returns {columns}")
+    return tables
 
 
 def still(explorer, kind: str, index) -> bytes | str:
