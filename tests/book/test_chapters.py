@@ -35,7 +35,6 @@ HEADINGS = [
 OLD_FORM = {
     "2_1_leverage_scores",
     "2_2_kernel_methods",
-    "2_4_continuous_fourier_transform",
     "3_1_kernel_approximation",
     "4_1_matrix_concentration",
     "4_3_deep_networks",
