@@ -362,7 +362,10 @@ def serve(tmp_path):
             signal.signal(signal.SIGINT, before)
         started.append(server)
         assert f"port {port} is taken" in server.stdout.readline()
-        return server, re.search(r"http://127\.0\.0\.1:\d+/", server.stdout.readline()).group()
+        for line in server.stdout:  # the next ports may be taken by others
+            if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
+                return server, found.group()
+        raise AssertionError("the server said no address")
 
     with socket.socket() as taken:
         yield go
