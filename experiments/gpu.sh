@@ -31,6 +31,7 @@ if "$python" -c 'import pytest, hypothesis' 2>/dev/null; then
 else
     echo "== pytest or hypothesis is missing: the tests do not run"
 fi
+part 60 "$python" -m experiments.speed.gpu --device "$device" --results "$results"
 pair=(-m experiments.trained_pair --device "$device" --least "$least" --most "$widest" --results "$results")
 part $((total * 45 / 100)) "$python" "${pair[@]}" --only "three points" ring "five points"
 part $((total * 30 / 100)) "$python" "${pair[@]}" --only "sphere 3" "sphere 5"

@@ -17,8 +17,8 @@ MOVEMENT_BYTES = 2**26
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run goes: the steps and their size, the penalty on the weights and its factor, and the
-    smallest eigenvalue of H(0) that is not zero."""
+    """How a run goes: the steps and their size, the penalty on the weights and its factor, the
+    smallest eigenvalue of H(0) that is not zero, and its null directions, (n, k)."""
 
     lr: float
     steps: int
@@ -26,6 +26,15 @@ class Plan:
     ridge: float
     penalty: str
     Lambda_0: float
+    null: Tensor
+
+    def slowest(self, predictions: Tensor) -> float:
+        """Return the smallest eigenvalue of H(0) along a direction that the predictions (k, n) of a
+        run ever have: 0 if one of them lies in a null direction, beyond rounding."""
+        u = predictions.double()
+        least = torch.finfo(predictions.dtype).eps ** 0.5 * float(u.abs().max())
+        excited = bool(((u @ self.null).abs() > least).any())
+        return 0.0 if excited else self.Lambda_0
 
 
 class Log:
@@ -84,7 +93,7 @@ class Log:
             lam=plan.lam,
             kappa=self.net.kappa,
             penalty=plan.penalty,
-            Lambda_0=plan.Lambda_0,
+            Lambda_0=plan.slowest(stacked["predictions"]),
             stopped=stopped,
         )
 

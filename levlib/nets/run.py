@@ -20,9 +20,10 @@ class Run:
     |w_r(t) - w_r(0)| over the rows of all weights, `distance` |W(t) - W(0)|_F, `norm` |W(t)|_F.
     `kernels` (k, n, n) holds H(t), or the kernel of averaged masks, and `test_predictions`
     (k, n_test) what the net says on X_test, or None where they were not asked for. `lr` is the
-    step. `Lambda_0` is the smallest eigenvalue of H(0) that is not zero (up to n eps lmax): an
-    exact null direction is never excited. `stopped` says at which step and why a run ended early,
-    else None.
+    step. `Lambda_0` is the smallest eigenvalue of H(0) that is not zero (up to n eps lmax), since
+    a null direction of the NTK is never excited: v'Hv = 0 implies v'f(W) = 0 for all W. A net with
+    fewer weights than points has other null directions; if a recorded prediction lies in one,
+    `Lambda_0` is 0. `stopped` says at which step and why a run ended early, else None.
     """
 
     times: Tensor

@@ -162,10 +162,11 @@ def _plan(
 ) -> Plan:
     # Remark 4.2: <grad f, W> = L f, so that |W|^2 pulls f back L times as fast
     ridge = lam / net.layers if penalty == "origin" else lam
-    values = torch.linalg.eigvalsh(net.dynamic_kernel(X).double())
-    # an exact null direction of H is one of f at every W: it is never excited, and sets no pace
-    null = len(X) * torch.finfo(X.dtype).eps * float(values[-1])
-    lowest = float(values[values > null].min()) if float(values[-1]) > 0 else 0.0
+    values, vectors = torch.linalg.eigh(net.dynamic_kernel(X).double())
+    # for the NTK v'Hv = 0 means v'f = 0 at every W, so that v sets no pace; for the H(0) of a
+    # narrow net it does not, and `Plan.slowest` looks after the run whether v was excited
+    null = values <= len(X) * torch.finfo(X.dtype).eps * float(values[-1])
+    lowest = 0.0 if bool(null.all()) else float(values[~null][0])
     highest = net.kappa**2 * float(values[-1])
     if lr is not None and lr * (highest + ridge) >= 2:
         raise ValueError(
@@ -177,7 +178,7 @@ def _plan(
         steps = max(1, math.ceil(time / lr * (1 - 1e-12)))
         lr = time / steps
     assert steps is not None  # as `_as_goal` has seen: one of the two is given
-    return Plan(lr, steps, lam, ridge, penalty, lowest)
+    return Plan(lr, steps, lam, ridge, penalty, lowest, vectors[:, null])
 
 
 def _marks(record: int | list[float], plan: Plan) -> set[int]:

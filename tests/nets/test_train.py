@@ -378,9 +378,24 @@ def test_averaged_masks_make_eq_16_hold_where_units_slide(share):
         steps = round(20 / lr)  # lam t = 8: the random start is gone, and units slide
         record = [0.75 * steps * lr]
         run = lv.train(net, X, Y, lam, steps=steps, lr=lr, record=record, kernels=kernels)
-        rest = lv.ntk_ridge(run.kernels[-1], Y, lam)  # where Eq. 16 comes to rest
-        misses[kernels] = float((rest - run.predictions[-1]).norm() / rest.norm())
+        misses[kernels] = misses_the_rest_of(run.kernels[-1], run, Y)
     assert misses["averaged"] < 0.01 < 0.03 < misses[True]
+
+
+def misses_the_rest_of(K, run, Y):
+    """How far the end of a run is from ridge regression with K, where Eq. 16 comes to rest."""
+    rest = lv.ntk_ridge(K, Y, run.lam)
+    return float((rest - run.predictions[-1]).norm() / rest.norm())
+
+
+def test_masks_are_averaged_before_they_are_multiplied():
+    X = lv.data.sphere(20, 5, generator=seeded(0))
+    Y = torch.randn(20, generator=seeded(1), dtype=X.dtype).sign()
+    g = seeded(3)
+    net = lv.TwoLayerNet.from_draw(lv.sample_prior(lv.NTK(), 512, 5, generator=g), generator=g)
+    run = lv.train(net, X, Y, 0.4, steps=140, lr=1 / 7, record=140, kernels=True)
+    of_products = run.kernels[105:].mean(0)  # the mean of the sampled kernels
+    assert misses_the_rest_of(of_products, run, Y) > 0.03
 
 
 def test_averaged_masks_of_one_step_are_the_masks():
@@ -419,3 +434,10 @@ def test_an_exact_null_direction_does_not_hold_up_a_run_a_near_one_does(turned, 
     gap = float((run.predictions[-1] - lv.ntk_ridge(lv.NTK().gram(X), Y, 1e-4)).norm())
     assert run.converged == converges
     assert gap < 0.1 if converges else gap > 0.5
+
+
+def test_a_null_direction_of_a_narrow_net_counts_when_the_run_excites_it():
+    net = two_layer(1)  # a rank of one on six points
+    run = lv.train(net, X, Y, 1e-3, time=600, record=5)
+    assert run.Lambda_0 == 0 and not run.converged
+    assert two_layer(1).dynamic_kernel(X).diagonal().sum() > 0
