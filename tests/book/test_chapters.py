@@ -33,7 +33,6 @@ HEADINGS = [
 # Chapters that still have the older form: their first explorer stands under "See it", no cell is
 # folded, and lines are longer. A chapter leaves this set when it keeps every rule below.
 OLD_FORM = {
-    "2_1_leverage_scores",
     "3_1_kernel_approximation",
     "4_1_matrix_concentration",
     "4_3_deep_networks",
