@@ -34,7 +34,7 @@ fi
 part 60 "$python" -m experiments.speed.gpu --device "$device" --results "$results"
 pair=(-m experiments.trained_pair --device "$device" --least "$least" --most "$widest" --results "$results")
 part $((total * 45 / 100)) "$python" "${pair[@]}" --only "three points" ring "five points"
-part $((total * 30 / 100)) "$python" "${pair[@]}" --only "sphere 3" "sphere 5"
+part $((total * 30 / 100)) "$python" "${pair[@]}" --only "sphere 3" "sphere 5" "sphere 10" digits
 part "$total" "$python" -m experiments.wide --device "$device" --most "$wide" --seeds 3 --results "$results"
 [ -z "${OUT:-}" ] || cp -f experiments/results/*_gpu.json "$OUT"/ 2>/dev/null || true
 echo "== $SECONDS s in all"

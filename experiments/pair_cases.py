@@ -113,8 +113,8 @@ def cases() -> list[Case]:
         Case("five points", five_points, circle_labels, 5e-4, seeds=7, law=True),
         Case("sphere 3", lambda: on_sphere(10, 3), sphere_labels, 1e-3, "opposed", law=True),
         Case("sphere 5", lambda: on_sphere(20, 5), sphere_labels, 1e-4, "opposed", law=True),
-        Case("sphere 10", lambda: on_sphere(20, 10), sphere_labels, 1e-4, "opposed"),
-        Case("digits", digits, digit_labels, 1e-3, "opposed", most=2**16),
+        Case("sphere 10", lambda: on_sphere(20, 10), sphere_labels, 1e-4, "opposed", law=True),
+        Case("digits", digits, digit_labels, 1e-3, "opposed", law=True),
         Case("three pairs", three_pairs, circle_labels, 1e-3, pairs=3),
         Case("smooth labels", three_points, circle_labels, 1e-3, "smooth", seeds=7, most=2**16),
     ]

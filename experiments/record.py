@@ -46,8 +46,10 @@ def device_name(device: str) -> str:
 def commit() -> str:
     """Return the commit of the working tree, marked where files of it have changed since.
 
-    A copy without its history says it in the variable LEVLIB_COMMIT.
+    A copy whose history is absent or behind says it in the variable LEVLIB_COMMIT.
     """
+    if said := os.environ.get("LEVLIB_COMMIT"):
+        return said
     command = [
         "git",
         "-C",
@@ -58,7 +60,7 @@ def commit() -> str:
         "--abbrev=12",
     ]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    return ran.stdout.strip() or os.environ.get("LEVLIB_COMMIT", "unknown")
+    return ran.stdout.strip() or "unknown"
 
 
 def kept_rows(path: Path) -> list[dict]:

@@ -21,7 +21,8 @@ A run holds, with u the trained predictions and u* those of ridge regression wit
 
 A case holds `gain` = max r / s_lambda, the factor between the counts of Theorem 3.3, and the
 shares p_w, q_w of the pair's wedge in the Gaussian and in the leverage density. `matched` runs are
-Gaussian nets of width m gain, to be laid beside leverage nets of width m.
+Gaussian nets of width m gain, to be laid beside leverage nets of width m; `wedge` runs those of
+width m q_w / p_w, by the mean leverage of the wedge in place of the largest, where the two differ.
 """
 
 import argparse
@@ -42,6 +43,7 @@ from experiments.record import RESULTS, device_name, kept_rows, write_result
 NTK = lv.NTK()
 NAMES = {"cpu": "trained_pair", "cuda": "trained_pair_gpu"}
 MOST = {"cpu": 2**18, "cuda": 2**22}
+MATCHES = ("matched", "wedge")  # Gaussian nets of the width that a law names
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def wedge(lev: lv.RidgeLeverage) -> tuple[float, float, float]:
 
 
 def drawn(lev: lv.RidgeLeverage, kind: str, m: int, generator: torch.Generator) -> lv.Draw:
-    if kind in ("gaussian", "matched"):
+    if kind in ("gaussian", *MATCHES):
         return lv.sample_prior(NTK, m, lev.X.shape[1], generator=generator)
     method = "arcs" if lev.X.shape[1] == 2 else "gibbs"
     mix = 0.5 if kind == "mixture" else 0.0
@@ -163,9 +165,12 @@ def run(problem: Problem, job: Job) -> dict:
     }
 
 
-def jobs(case: Case, gain: float, most: int, least: int = 256) -> list[Job]:
+def jobs(case: Case, row: dict, most: int, least: int = 256) -> list[Job]:
     """Return the runs of a case, narrow nets first: a stop leaves a figure that is whole as far as
     it goes."""
+    factors = dict(zip(MATCHES, (row["gain"], row["q_w"] / row["p_w"]), strict=True))
+    if factors["matched"] < 1.1 * factors["wedge"]:
+        del factors["wedge"]  # the same widths, but for what a million draws can tell
     found = []
     for m in (4**k for k in range(4, 12) if least <= 4**k <= min(most, case.most)):
         for seed in range(case.seeds):
@@ -173,9 +178,10 @@ def jobs(case: Case, gain: float, most: int, least: int = 256) -> list[Job]:
                 found += [Job(kind, m, seed, penalty, doubled) for kind in case.kinds]
         if m in (4096, 16384):  # a third of the step
             found += [Job(k, m, s, *PAPER, 3) for s in range(5) for k in ("gaussian", "leverage")]
-        wide = round(m * gain)
-        if case.law and 1024 <= m and wide <= min(most, case.most):
-            found += [Job("matched", wide, seed, *PAPER) for seed in range(case.seeds)]
+        for kind, factor in factors.items():
+            wide = round(m * factor)
+            if case.law and 1024 <= m and wide <= min(most, case.most):
+                found += [Job(kind, wide, seed, *PAPER) for seed in range(case.seeds)]
     return found
 
 
@@ -232,7 +238,7 @@ def measure(
     todo = []
     for at, case in enumerate(table):
         done = {tuple(each[field] for field in fields) for each in rows[at]["runs"]}
-        wanted = jobs(case, rows[at]["gain"], most, least)
+        wanted = jobs(case, rows[at], most, least)
         todo += [(at, job) for job in wanted if job.key() not in done]
     todo.sort(key=lambda one: one[1].m)
     with tqdm(total=sum(job.m for _, job in todo), unit="unit", unit_scale=True) as bar:

@@ -9,9 +9,9 @@ from torch import Tensor
 from levlib.checks import as_points
 from levlib.linalg import blocks
 
-# a block and its temporaries stay in cache: larger blocks are slower, as each temporary is then
-# paged in anew
-BLOCK_BYTES = 2**23
+# On a processor a block and its temporaries stay in cache: larger blocks are slower, as each
+# temporary is then paged in anew. On a GPU a block fills the device for longer than its launch.
+BLOCK_BYTES = {"cpu": 2**23, "cuda": 2**28}
 
 
 def as_pair(X, Z) -> tuple[Tensor, Tensor]:
@@ -31,7 +31,7 @@ def by_rows(rule: Callable[[Tensor, Tensor], Tensor], X: Tensor, Z: Tensor) -> T
     if rule(X[:1], Z[:1]).requires_grad:
         return rule(X, Z)
     K = X.new_empty(len(X), len(Z))
-    for rows in blocks(len(X), len(Z) * X.element_size(), BLOCK_BYTES):
+    for rows in blocks(len(X), len(Z) * X.element_size(), BLOCK_BYTES[X.device.type]):
         start = rows.start if Z is X else 0
         K[rows, start:] = rule(X[rows], Z[start:])
         if Z is X:
@@ -86,4 +86,5 @@ def _recorded(*tensors: Tensor) -> bool:
 def _few(pairs: Tensor, X: Tensor, block: Tensor) -> bool:
     # gathering a pair of rows costs about eight times what cdist does for it, and must hold no more
     # than a block may
-    return 8 * len(pairs) <= block.numel() and len(pairs) * X[0].nbytes <= BLOCK_BYTES
+    room = len(pairs) * X[0].nbytes <= BLOCK_BYTES[X.device.type]
+    return room and 8 * len(pairs) <= block.numel()

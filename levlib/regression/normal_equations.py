@@ -12,9 +12,9 @@ from levlib.linalg import blocks, cholesky, solve_cholesky
 from levlib.regression.exact import spectral_path
 
 # The block of one product: rows that a float32 product sums before it is added in float64, and
-# columns of a panel.
+# columns of a panel. Narrow panels save half of the products, and are too small for a GPU.
 ROWS = 4096
-PANEL = 192
+PANEL = {"cpu": 192, "cuda": 4096}
 
 
 class NormalEquations:
@@ -57,7 +57,7 @@ class NormalEquations:
             (Psi.shape[1], *Y.shape[1:]), torch.promote_types(Psi.dtype, torch.float64), Psi.device
         )
         # on and above the diagonal, then mirrored: half of the products
-        for columns in blocks(Psi.shape[1], 1, PANEL):
+        for columns in blocks(Psi.shape[1], 1, PANEL[Psi.device.type]):
             for rows in blocks(len(Psi), 1, ROWS):
                 self.gram[columns, columns.start :] += (
                     Psi[rows, columns].mH @ Psi[rows, columns.start :]

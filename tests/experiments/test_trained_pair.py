@@ -67,6 +67,15 @@ def test_an_interrupted_study_resumes_to_the_same_runs(tmp_path, monkeypatch):
         assert a.keys() == b.keys() and a["error"] == pytest.approx(b["error"], rel=1e-6)
 
 
+def test_a_law_is_tried_by_the_mean_leverage_of_the_wedge_where_that_is_not_the_largest():
+    case = pair_cases.Case("one", pair_cases.three_points, pair_cases.circle_labels, 0.01, law=True)
+    row = {"gain": 3.0, "q_w": 0.2, "p_w": 0.1}
+    wide = {(job.kind, job.m) for job in study.jobs(case, row, 4096) if job.kind in study.MATCHES}
+    assert wide == {("matched", 3072), ("wedge", 2048)}
+    same = study.jobs(case, row | {"gain": 2.1}, 4096)
+    assert {job.kind for job in same} & set(study.MATCHES) == {"matched"}
+
+
 def test_a_run_says_how_much_of_the_pair_is_learned():
     problem = study.Problem.of(tiny(), "cpu")
     narrow, wide = (
